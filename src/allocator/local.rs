@@ -1,0 +1,470 @@
+//! A thread and its block: from the first event to the last destructor, and over a fork.
+//!
+//! # The life of a thread here
+//!
+//! 1. *Fresh.* The thread-local pointer names [`FRESH`], a block whose events are always due, so
+//!    the first call of any kind, a free as well, takes the cold path and registers.
+//! 2. *Owner.* The pointer names the thread's own block. Nearly every call ends in
+//!    [`Block::try_alloc`] or [`Block::try_free`].
+//! 3. *Departed.* A pthread key's destructor hands the block back. Keys are destroyed in rounds,
+//!    after all destructors of Rust's thread-locals; ours re-arms itself until the last round, so
+//!    that what other keys' destructors free is still counted in the block. The pointer then names
+//!    [`GONE`], whose events are always due too, and whatever still comes goes to the shared block.
+//!
+//! A thread for which no block could be had goes from *fresh* straight to the shared block, and
+//! stays there: exact, only slower.
+//!
+//! The pointer has no destructor and a constant initialiser, so reaching it neither allocates nor
+//! registers anything; where a target cannot do that, [`with`] falls back to the shared block.
+
+use super::block::{Block, Totals};
+use super::registry::Registry;
+use super::sync::{AtomicU64, Ordering};
+use super::{alarm, total};
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+pub(crate) static REGISTRY: Registry = Registry::new();
+
+/// Allocations that the inner allocator refused.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Never written: stands in for the block of a thread that has none yet.
+static FRESH: Block = Block::new();
+/// Never written: stands in for the block of a thread that counts in the shared one.
+static GONE: Block = Block::new();
+
+/// How often this process has been forked from another, itself included: a handle made before a
+/// fork can tell that it is now in the child.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+struct Local {
+    block: Cell<*const Block>,
+    /// The innermost scope of `measure` on this thread.
+    scope: Cell<*const Scope>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local { block: Cell::new(&raw const FRESH), scope: Cell::new(ptr::null()) }
+    };
+}
+
+/// The thread's block, or a stand-in whose events are always due.
+#[inline(always)]
+fn current() -> &'static Block {
+    let block = LOCAL
+        .try_with(|local| local.block.get())
+        .unwrap_or(&raw const GONE);
+    // SAFETY: the pointer names `FRESH`, `GONE` or a block of the registry, all of which live for
+    // ever.
+    unsafe { &*block }
+}
+
+/// Counts a successful allocation and answers its address.
+#[inline(always)]
+pub(crate) fn allocated(address: *mut u8, size: usize) -> *mut u8 {
+    if current().try_alloc(size as u64) {
+        address
+    } else {
+        allocated_event(address, size)
+    }
+}
+
+/// Counts a free unless an event is due: then the caller goes on in its own cold path, with
+/// [`deallocated_event`].
+///
+/// A free is counted before it is carried out: a slow one does not leave the figure too high, and
+/// nobody can count a new owner of the address first.
+#[inline(always)]
+pub(crate) fn try_deallocated(size: usize) -> bool {
+    current().try_free(size as u64)
+}
+
+/// Counts a successful reallocation and answers its address.
+#[inline(always)]
+pub(crate) fn reallocated(address: *mut u8, old: usize, new: usize) -> *mut u8 {
+    if current().try_realloc(old as u64, new as u64) {
+        address
+    } else {
+        reallocated_event(address, old, new)
+    }
+}
+
+/// Counts an allocation that the inner allocator refused. Answers null.
+#[cold]
+#[inline(never)]
+pub(crate) fn failed() -> *mut u8 {
+    FAILED.fetch_add(1, Ordering::Relaxed);
+    ptr::null_mut()
+}
+
+// The address goes in and comes out so that the hot function can end in a jump here and needs to
+// keep nothing across a call.
+
+#[cold]
+#[inline(never)]
+fn allocated_event(address: *mut u8, size: usize) -> *mut u8 {
+    event(Change {
+        allocated: size as u64,
+        allocations: 1,
+        ..Change::default()
+    });
+    address
+}
+
+#[cold]
+#[inline(never)]
+pub(crate) fn deallocated_event(size: usize) {
+    event(Change {
+        deallocated: size as u64,
+        deallocations: 1,
+        ..Change::default()
+    });
+}
+
+#[cold]
+#[inline(never)]
+fn reallocated_event(address: *mut u8, old: usize, new: usize) -> *mut u8 {
+    event(Change {
+        allocated: new as u64,
+        deallocated: old as u64,
+        reallocations: 1,
+        ..Change::default()
+    });
+    address
+}
+
+/// What one call changes.
+type Change = Totals;
+
+/// The one place where everything rare happens: registers the thread, counts, and does what is due.
+fn event(change: Change) {
+    let _ = LOCAL
+        .try_with(|local| match local.own_block() {
+            Some(block) => {
+                if change.allocations == 1 {
+                    block.alloc(change.allocated);
+                } else if change.deallocations == 1 {
+                    block.free(change.deallocated);
+                } else {
+                    block.realloc(change.deallocated, change.allocated);
+                }
+                local.after(block);
+            }
+            None => {
+                count_shared(change);
+                if let Some(scope) = local.innermost() {
+                    scope.count(change);
+                }
+            }
+        })
+        .map_err(|_| count_shared(change));
+}
+
+fn count_shared(change: Change) {
+    let shared = &REGISTRY.shared;
+    if change.allocations == 1 {
+        shared.alloc(change.allocated);
+    } else if change.deallocations == 1 {
+        shared.free(change.deallocated);
+    } else {
+        shared.realloc(change.deallocated, change.allocated);
+    }
+    total::publish(change.net());
+}
+
+impl Local {
+    /// The thread's own block, taken now if it is fresh; `None` when it counts in the shared one.
+    fn own_block(&self) -> Option<&'static Block> {
+        let block = self.block.get();
+        if ptr::eq(block, &FRESH) {
+            return self.register();
+        }
+        if ptr::eq(block, &GONE) {
+            return None;
+        }
+        // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
+        Some(unsafe { &*block })
+    }
+
+    fn register(&self) -> Option<&'static Block> {
+        let block = platform::can_hand_back()
+            .then(|| REGISTRY.take(platform::thread_id()))
+            .flatten();
+        // Before the hooks: should libc allocate through us in there, the thread is registered.
+        self.block.set(block.map_or(&raw const GONE, ptr::from_ref));
+        let block = block?;
+        if !platform::at_thread_exit() {
+            // Nobody would hand it back.
+            self.block.set(&raw const GONE);
+            self.surrender(block);
+            return None;
+        }
+        Some(block)
+    }
+
+    fn innermost(&self) -> Option<&Scope> {
+        // SAFETY: a scope takes itself off this list before it dies, in `Scope::end`, and the list
+        // is this thread's alone.
+        unsafe { self.scope.get().as_ref() }
+    }
+
+    /// What is due after a count that an event interrupted.
+    fn after(&self, block: &Block) {
+        if block.quantum_reached() {
+            total::publish(block.take_unpublished());
+            block.rearm();
+        }
+        if let Some(scope) = self.innermost() {
+            scope.note_peak(block.totals().net());
+            block.rearm_for_peak(scope.peak.get());
+        }
+    }
+
+    /// Publishes what the block still holds back and hands it back.
+    fn surrender(&self, block: &Block) {
+        total::publish(block.take_unpublished());
+        REGISTRY.give_back(block);
+    }
+}
+
+/// The thread's last act: hands its block back.
+fn depart() {
+    let _ = LOCAL.try_with(|local| {
+        let block = local.block.replace(&raw const GONE);
+        if ptr::eq(block, &FRESH) || ptr::eq(block, &GONE) {
+            return;
+        }
+        // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
+        local.surrender(unsafe { &*block });
+    });
+}
+
+/// In the child of a fork, on its only thread.
+fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    alarm::forget_in_child();
+    total::disarm();
+    let own = LOCAL
+        .try_with(|local| local.block.get())
+        .unwrap_or(&raw const GONE);
+    let own = NonNull::new(own.cast_mut())
+        .filter(|own| !ptr::eq(own.as_ptr(), &FRESH) && !ptr::eq(own.as_ptr(), &GONE));
+    // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
+    let own = own.map(|own| unsafe { own.as_ref() });
+    if let Some(own) = own {
+        own.thread_id
+            .store(platform::thread_id(), Ordering::Relaxed);
+    }
+    REGISTRY.reclaim_in_child(own, |block| total::publish(block.take_unpublished()));
+}
+
+/// How many forks lie between this process and the one that started the program.
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn failed_allocations() -> u64 {
+    FAILED.load(Ordering::Relaxed)
+}
+
+/// A stretch of this thread's life that is being measured. Scopes nest; each ends before the one
+/// around it.
+///
+/// While a scope is open the thread's allocation event comes at each new peak, so that the peak is
+/// exact while all other calls stay on the fast path.
+pub(crate) struct Scope {
+    outer: Cell<*const Scope>,
+    start: Cell<Totals>,
+    /// Counted here while the thread has no block of its own.
+    shared: Cell<Totals>,
+    start_net: Cell<i64>,
+    /// The highest `allocated - deallocated` of the thread since the start.
+    peak: Cell<i64>,
+}
+
+impl Scope {
+    pub(crate) const fn new() -> Scope {
+        const NONE: Totals = Totals {
+            allocated: 0,
+            deallocated: 0,
+            allocations: 0,
+            deallocations: 0,
+            reallocations: 0,
+            moving: 0,
+        };
+        Scope {
+            outer: Cell::new(ptr::null()),
+            start: Cell::new(NONE),
+            shared: Cell::new(NONE),
+            start_net: Cell::new(0),
+            peak: Cell::new(0),
+        }
+    }
+
+    /// Opens the scope on this thread.
+    ///
+    /// # Safety
+    ///
+    /// The scope does not move, and [`end`](Self::end) runs on the same thread before it dies and
+    /// before the scope around it ends.
+    pub(crate) unsafe fn begin(&self) {
+        let _ = LOCAL.try_with(|local| {
+            let block = local.own_block();
+            let start = block.map_or(Totals::default(), Block::totals);
+            self.start.set(start);
+            self.start_net.set(start.net());
+            self.peak.set(start.net());
+            self.outer.set(local.scope.replace(self));
+            if let Some(block) = block {
+                block.rearm_for_peak(self.peak.get());
+            }
+        });
+    }
+
+    /// Closes the scope: what the thread counted in it, and the most it had above the start.
+    pub(crate) fn end(&self) -> (Totals, u64) {
+        let counted = LOCAL.try_with(|local| {
+            local.scope.set(self.outer.get());
+            let outer = local.innermost();
+            let block = local.own_block();
+            if let Some(outer) = outer {
+                outer.absorb(self);
+            }
+            let Some(block) = block else {
+                return self.shared.get();
+            };
+            match outer {
+                Some(outer) => block.rearm_for_peak(outer.peak.get()),
+                None => block.rearm_without_peak(),
+            }
+            block.totals().since(self.start.get())
+        });
+        let peak = self.peak.get().wrapping_sub(self.start_net.get());
+        (counted.unwrap_or_default(), peak.max(0) as u64)
+    }
+
+    fn note_peak(&self, net: i64) {
+        self.peak.set(self.peak.get().max(net));
+    }
+
+    /// Counts a call of a thread that has no block; then every call comes here.
+    fn count(&self, change: Change) {
+        let mut sum = self.shared.get();
+        sum.add(change);
+        self.shared.set(sum);
+        self.note_peak(sum.net());
+    }
+
+    /// Takes over what an inner scope saw.
+    fn absorb(&self, inner: &Scope) {
+        let offset = self.shared.get().net();
+        let mut sum = self.shared.get();
+        sum.add(inner.shared.get());
+        self.shared.set(sum);
+        self.note_peak(offset.wrapping_add(inner.peak.get()));
+    }
+}
+
+/// Thread exit and fork, where they are hooked.
+#[cfg(unix)]
+mod platform {
+    use core::ffi::c_void;
+    use core::num::NonZeroUsize;
+    use once_cell::race::{OnceBool, OnceNonZeroUsize};
+
+    /// Rounds in which glibc, musl and Darwin destroy keys (`PTHREAD_DESTRUCTOR_ITERATIONS`, which
+    /// POSIX requires to be at least 4).
+    const ROUNDS: usize = 4;
+
+    /// The key plus one.
+    static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    static FORK_HOOKED: OnceBool = OnceBool::new();
+
+    pub(super) fn can_hand_back() -> bool {
+        true
+    }
+
+    /// Has [`depart`](super::depart) called at the end of this thread, and
+    /// [`in_child`](super::in_child) in every child. `false` when the first cannot be had.
+    pub(super) fn at_thread_exit() -> bool {
+        FORK_HOOKED.get_or_init(|| {
+            // Should two threads come here at once the handler may stand twice; the second call
+            // then finds nothing left to do.
+            // SAFETY: `in_child` neither unwinds nor allocates.
+            unsafe { libc::pthread_atfork(None, None, Some(child)) == 0 }
+        });
+        let Some(key) = key() else {
+            return false;
+        };
+        // SAFETY: the key was created and is never deleted.
+        unsafe { libc::pthread_setspecific(key, 1 as *const c_void) == 0 }
+    }
+
+    /// Made once. Of two threads that make one, the later deletes its own: no lock.
+    fn key() -> Option<libc::pthread_key_t> {
+        let mut made = None;
+        let key = KEY.get_or_try_init(|| {
+            let mut key: libc::pthread_key_t = 0;
+            // SAFETY: `key` is ours to write, and the destructor neither unwinds nor allocates.
+            if unsafe { libc::pthread_key_create(&mut key, Some(round)) } != 0 {
+                return Err(());
+            }
+            made = Some(key);
+            NonZeroUsize::new(key as usize + 1).ok_or(())
+        });
+        let key = (key.ok()?.get() - 1) as libc::pthread_key_t;
+        if let Some(spare) = made.filter(|&made| made != key) {
+            // SAFETY: ours, never published.
+            unsafe { libc::pthread_key_delete(spare) };
+        }
+        Some(key)
+    }
+
+    /// One round of key destruction; `value` is its number.
+    unsafe extern "C" fn round(value: *mut c_void) {
+        let number = value as usize;
+        if number < ROUNDS
+            && let Some(key) = key()
+        {
+            // SAFETY: the key was created and is never deleted.
+            let again = unsafe { libc::pthread_setspecific(key, (number + 1) as *const c_void) };
+            if again == 0 {
+                return;
+            }
+        }
+        super::depart();
+    }
+
+    extern "C" fn child() {
+        super::in_child();
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn thread_id() -> u32 {
+        // SAFETY: no arguments, no effect, cannot fail.
+        unsafe { libc::gettid() as u32 }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn thread_id() -> u32 {
+        0
+    }
+}
+
+/// No hooks: every thread counts in the shared block.
+#[cfg(not(unix))]
+mod platform {
+    pub(super) fn can_hand_back() -> bool {
+        false
+    }
+
+    pub(super) fn at_thread_exit() -> bool {
+        false
+    }
+
+    pub(super) fn thread_id() -> u32 {
+        0
+    }
+}

@@ -1,0 +1,39 @@
+//! What runs inside `malloc`: the only place where allocating is forbidden.
+//!
+//! [`Plimsoll`] forwards to the allocator inside and counts. The path of one call:
+//!
+//! ```text
+//! alloc ─► inner allocator ─► null? ─────────────────────► failed()          local.rs
+//!                          └► block.try_alloc ─► event? ─► event()           local.rs
+//!                             two stores          │        register · publish · line · peak
+//!                             (block.rs)          ▼
+//!                             done                total.rs ─► alarm.rs ─► unpark
+//! ```
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `block` | one thread's counters, one writer |
+//! | `registry` | all blocks: take, hand back, add up |
+//! | `local` | a thread and its block, from first call to last destructor, and fork |
+//! | `total` | the process total, its peak, and the line |
+//! | `alarm` | waking who waits at the line |
+//! | `memory` | pages for blocks |
+//! | `sync` | atomics, or loom's |
+
+#[cfg(not(plimsoll_loom))]
+pub(crate) mod alarm;
+pub(crate) mod block;
+#[cfg(not(plimsoll_loom))]
+pub(crate) mod local;
+mod memory;
+#[cfg(all(test, plimsoll_loom))]
+mod model;
+pub(crate) mod registry;
+mod sync;
+#[cfg(not(plimsoll_loom))]
+pub(crate) mod total;
+
+#[cfg(not(plimsoll_loom))]
+mod plimsoll;
+#[cfg(not(plimsoll_loom))]
+pub use self::plimsoll::{Inner, Plimsoll};

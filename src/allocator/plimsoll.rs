@@ -1,0 +1,128 @@
+//! The wrapper.
+
+use super::local;
+use core::alloc::{GlobalAlloc, Layout};
+
+/// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
+#[cfg(feature = "jemalloc")]
+pub type Inner = tikv_jemallocator::Jemalloc;
+/// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
+#[cfg(not(feature = "jemalloc"))]
+pub type Inner = std::alloc::System;
+
+/// A global allocator that counts: exact to the byte, without a lock or a locked instruction.
+///
+/// ```
+/// #[global_allocator]
+/// static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+///
+/// let before = plimsoll::heap().live_bytes();
+/// let kept = vec![0u8; 10_000];
+/// assert!(plimsoll::heap().live_bytes() >= before + 10_000);
+/// # drop(kept);
+/// ```
+///
+/// Any other allocator goes inside with [`wrap`](Plimsoll::wrap). All four methods of
+/// [`GlobalAlloc`] are forwarded with the layout as it came, so growing in place, pages that are
+/// zero already and sized deallocation keep working.
+///
+/// # What is counted
+///
+/// Sizes are the requested ones, not what the allocator rounds them up to. A refused allocation
+/// counts as failed and as nothing else. The counters belong to the process, not to the value:
+/// two `Plimsoll`s in one program add up in the same figures.
+///
+/// # Cost
+///
+/// Fourteen to eighteen instructions for an allocation and its free over the allocator inside on
+/// x86-64 (the `peers` benchmark counts them), 256 bytes for each thread alive at once, and one
+/// shared atomic addition for every 256 KiB that a thread allocates or frees.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plimsoll<A = Inner> {
+    inner: A,
+}
+
+impl Plimsoll<Inner> {
+    /// Counts over [`Inner`].
+    pub const fn new() -> Plimsoll<Inner> {
+        #[cfg(feature = "jemalloc")]
+        let inner = tikv_jemallocator::Jemalloc;
+        #[cfg(not(feature = "jemalloc"))]
+        let inner = std::alloc::System;
+        Plimsoll { inner }
+    }
+}
+
+impl<A> Plimsoll<A> {
+    /// Counts over an allocator of your choice.
+    ///
+    /// ```
+    /// use std::alloc::System;
+    ///
+    /// #[global_allocator]
+    /// static HEAP: plimsoll::Plimsoll<System> = plimsoll::Plimsoll::wrap(System);
+    /// # assert!(plimsoll::heap().allocations() > 0);
+    /// ```
+    pub const fn wrap(inner: A) -> Plimsoll<A> {
+        Plimsoll { inner }
+    }
+
+    /// The allocator inside. What is allocated through it directly is not counted.
+    pub const fn inner(&self) -> &A {
+        &self.inner
+    }
+}
+
+// SAFETY: every call is forwarded unchanged to `A`, which upholds the contract, and its answer is
+// returned unchanged. The counting neither unwinds nor allocates.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's obligations are passed on as they are.
+        let address = unsafe { self.inner.alloc(layout) };
+        if address.is_null() {
+            return local::failed();
+        }
+        local::allocated(address, layout.size())
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's obligations are passed on as they are.
+        let address = unsafe { self.inner.alloc_zeroed(layout) };
+        if address.is_null() {
+            return local::failed();
+        }
+        local::allocated(address, layout.size())
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        if !local::try_deallocated(layout.size()) {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { dealloc_with_event(&self.inner, address, layout) };
+        }
+        // SAFETY: the caller's obligations are passed on as they are.
+        unsafe { self.inner.dealloc(address, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, address: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's obligations are passed on as they are.
+        let moved = unsafe { self.inner.realloc(address, layout, new_size) };
+        if moved.is_null() {
+            return local::failed();
+        }
+        local::reallocated(moved, layout.size(), new_size)
+    }
+}
+
+/// A free with an event due. It ends in the free itself, so that the hot path can jump here and
+/// has nothing to keep across a call.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_with_event<A: GlobalAlloc>(inner: &A, address: *mut u8, layout: Layout) {
+    local::deallocated_event(layout.size());
+    // SAFETY: the caller's obligations are passed on as they are.
+    unsafe { inner.dealloc(address, layout) }
+}

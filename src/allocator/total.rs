@@ -1,0 +1,77 @@
+//! The process total: what the threads have published of their counters, its peak, and the line.
+//!
+//! A thread adds its part once a quantum (see [`QUANTUM`](super::block::QUANTUM)), so the total is
+//! off by less than one quantum for each live thread, in either direction, except that a single
+//! allocation larger than the quantum is published at once. It serves what must be noticed at
+//! once, the line and the peak; exact figures come from [`registry`](super::registry).
+
+use super::alarm;
+use super::sync::{AtomicI64, Ordering};
+
+pub(crate) struct Total {
+    live: AtomicI64,
+    peak: AtomicI64,
+    /// The total at which to ring. `i64::MAX` while nobody waits.
+    line: AtomicI64,
+}
+
+/// Alone on its cache lines: every thread writes it once a quantum.
+#[repr(align(128))]
+struct Aligned(Total);
+
+static TOTAL: Aligned = Aligned(Total {
+    live: AtomicI64::new(0),
+    peak: AtomicI64::new(0),
+    line: AtomicI64::new(i64::MAX),
+});
+
+/// Adds a thread's part, raises the peak, and rings when the line is crossed.
+pub(crate) fn publish(delta: i64) {
+    let total = &TOTAL.0;
+    let live = total
+        .live
+        .fetch_add(delta, Ordering::Relaxed)
+        .wrapping_add(delta);
+    if delta <= 0 {
+        return;
+    }
+    raise_peak(live);
+    if live >= total.line.load(Ordering::Relaxed) {
+        // One thread rings; the line stays down until the one who waits has looked and arms anew.
+        let line = total.line.swap(i64::MAX, Ordering::AcqRel);
+        if line != i64::MAX {
+            alarm::ring();
+        }
+    }
+}
+
+/// The peak is at least `live`. A snapshot says so with what it knows exactly.
+pub(crate) fn raise_peak(live: i64) {
+    if live > TOTAL.0.peak.load(Ordering::Relaxed) {
+        TOTAL.0.peak.fetch_max(live, Ordering::Relaxed);
+    }
+}
+
+/// The highest total so far.
+pub(crate) fn peak() -> u64 {
+    TOTAL.0.peak.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// Rings when the total has grown by `distance` bytes from now, once.
+///
+/// A distance and not a level, because the total is off by a bounded amount: measured from an
+/// exact figure that was taken now, that error cancels out.
+pub(crate) fn arm(distance: u64) {
+    let distance = i64::try_from(distance).unwrap_or(i64::MAX);
+    let line = TOTAL
+        .0
+        .live
+        .load(Ordering::Relaxed)
+        .saturating_add(distance);
+    TOTAL.0.line.store(line, Ordering::Release);
+}
+
+/// Nobody waits any more.
+pub(crate) fn disarm() {
+    TOTAL.0.line.store(i64::MAX, Ordering::Release);
+}

@@ -1,0 +1,112 @@
+//! What the program holds: exact sums over all threads' counters.
+
+use crate::allocator::local::{REGISTRY, failed_allocations};
+use crate::allocator::registry::Bounds;
+use crate::allocator::total;
+
+/// The heap at one instant, as the program asked for it: requested bytes, not what the allocator
+/// rounds them up to.
+///
+/// Threads go on while the counters are read. So what is live comes as a range that holds the true
+/// value at an instant during the call; when no thread allocates meanwhile both ends are equal,
+/// and exact. Totals that only grow are those of the second of two passes.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapFigures {
+    bounds: Bounds,
+    failed: u64,
+    peak: u64,
+    threads: u32,
+}
+
+/// Reads the heap's figures now.
+///
+/// All zero when [`Plimsoll`](crate::Plimsoll) is not the program's global allocator.
+///
+/// # Cost
+///
+/// Allocates nothing, takes no lock, and no thread waits for it. Two passes over one cache line
+/// for each thread alive (more exactly: for the most threads that were alive at once).
+pub fn heap() -> HeapFigures {
+    let bounds = REGISTRY.bounds();
+    let (low, _) = bounds.live_bytes();
+    // What surely was live raises the peak, so that no figure is ever above it.
+    total::raise_peak(i64::try_from(low).unwrap_or(i64::MAX));
+    HeapFigures {
+        bounds,
+        failed: failed_allocations(),
+        peak: total::peak(),
+        threads: REGISTRY.owned(),
+    }
+}
+
+impl HeapFigures {
+    /// Bytes allocated and not yet freed: the middle of
+    /// [`live_bytes_range`](Self::live_bytes_range), so off by at most half its width.
+    pub fn live_bytes(&self) -> u64 {
+        middle(self.bounds.live_bytes())
+    }
+
+    /// The least and the most that the live bytes can have been.
+    pub fn live_bytes_range(&self) -> (u64, u64) {
+        self.bounds.live_bytes()
+    }
+
+    /// Blocks allocated and not yet freed: the middle of
+    /// [`live_blocks_range`](Self::live_blocks_range).
+    pub fn live_blocks(&self) -> u64 {
+        middle(self.bounds.live_blocks())
+    }
+
+    /// The least and the most that the live blocks can have been.
+    pub fn live_blocks_range(&self) -> (u64, u64) {
+        self.bounds.live_blocks()
+    }
+
+    /// Successful calls of `alloc` and `alloc_zeroed` since the start of the program.
+    pub fn allocations(&self) -> u64 {
+        self.bounds.second.allocations
+    }
+
+    /// Calls of `dealloc`.
+    pub fn deallocations(&self) -> u64 {
+        self.bounds.second.deallocations
+    }
+
+    /// Successful calls of `realloc`, each counted once, whether it moved or not.
+    pub fn reallocations(&self) -> u64 {
+        self.bounds.second.reallocations
+    }
+
+    /// Calls that the inner allocator refused. They are counted nowhere else.
+    pub fn failed_allocations(&self) -> u64 {
+        self.failed
+    }
+
+    /// Bytes ever allocated; a `realloc` adds its new size.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.bounds.second.allocated
+    }
+
+    /// Bytes ever freed; a `realloc` adds its old size.
+    pub fn deallocated_bytes(&self) -> u64 {
+        self.bounds.second.deallocated
+    }
+
+    /// The most bytes that were ever live at once in the whole process.
+    ///
+    /// Off by less than 256 KiB for each thread that was alive then, the amount that a thread
+    /// counts by itself before it adds to the process total. Never below the lower end of a range
+    /// that was reported. For a peak exact to the byte see [`measure`](crate::measure).
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak
+    }
+
+    /// Threads alive that have allocated or freed.
+    pub fn threads(&self) -> u32 {
+        self.threads
+    }
+}
+
+fn middle((low, high): (u64, u64)) -> u64 {
+    low + (high - low.min(high)) / 2
+}

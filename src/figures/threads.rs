@@ -1,0 +1,64 @@
+//! Which thread holds, and handles, how much.
+
+use super::roots::Roots;
+use crate::allocator::local::REGISTRY;
+
+/// What one living thread has counted since it began.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ThreadFigures {
+    /// The kernel's id of the thread.
+    pub thread_id: u32,
+    /// The thread's name as the kernel has it, at most 15 bytes; empty when it has just ended.
+    pub name: String,
+    /// Bytes that it allocated.
+    pub allocated_bytes: u64,
+    /// Bytes that it freed, whoever had allocated them.
+    pub deallocated_bytes: u64,
+    /// Its successful allocations.
+    pub allocations: u64,
+    /// Its frees.
+    pub deallocations: u64,
+    /// Its successful reallocations.
+    pub reallocations: u64,
+    /// Allocated minus freed: negative for a thread that frees what others allocate.
+    pub net_bytes: i64,
+}
+
+/// The figures of every living thread that has allocated or freed, in no particular order.
+///
+/// Allocates, and reads one small file of `/proc` for each thread: for a details page, not for a
+/// loop.
+pub fn threads() -> Vec<ThreadFigures> {
+    threads_under(&Roots::default())
+}
+
+/// [`threads`], with names from another root of `/proc`.
+pub(crate) fn threads_under(roots: &Roots) -> Vec<ThreadFigures> {
+    REGISTRY
+        .iter()
+        .filter_map(|block| block.owner())
+        .map(|(thread_id, totals)| ThreadFigures {
+            thread_id,
+            name: name(roots, thread_id),
+            allocated_bytes: totals.allocated,
+            deallocated_bytes: totals.deallocated,
+            allocations: totals.allocations,
+            deallocations: totals.deallocations,
+            reallocations: totals.reallocations,
+            net_bytes: totals.net(),
+        })
+        .collect()
+}
+
+fn name(roots: &Roots, thread_id: u32) -> String {
+    let path = roots
+        .proc()
+        .join("self/task")
+        .join(thread_id.to_string())
+        .join("comm");
+    std::fs::read(path)
+        .map(|raw| String::from_utf8_lossy(raw.trim_ascii_end()).into_owned())
+        .unwrap_or_default()
+}
