@@ -5,12 +5,14 @@ mod allocator;
 #[cfg(not(plimsoll_loom))]
 pub mod figures;
 #[cfg(not(plimsoll_loom))]
+mod governor;
+#[cfg(not(plimsoll_loom))]
 pub mod testing;
 
 #[cfg(not(plimsoll_loom))]
-pub use allocator::{Inner, Plimsoll};
-#[cfg(not(plimsoll_loom))]
-pub use figures::{HeapFigures, ThreadFigures, heap, threads};
-#[cfg(not(plimsoll_loom))]
-pub use testing::{Measurement, measure};
-// pub use allocator::Plimsoll
+pub use self::{
+    allocator::{Inner, Plimsoll},
+    figures::{HeapFigures, ThreadFigures, heap, threads},
+    governor::*,
+    testing::{Measurement, measure},
+};

@@ -372,6 +372,7 @@ impl Scope {
 mod platform {
     use core::ffi::c_void;
     use core::num::NonZeroUsize;
+    use core::ptr;
     use once_cell::race::{OnceBool, OnceNonZeroUsize};
 
     /// Rounds in which glibc, musl and Darwin destroy keys (`PTHREAD_DESTRUCTOR_ITERATIONS`, which
@@ -399,7 +400,7 @@ mod platform {
             return false;
         };
         // SAFETY: the key was created and is never deleted.
-        unsafe { libc::pthread_setspecific(key, 1 as *const c_void) == 0 }
+        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) == 0 }
     }
 
     /// Made once. Of two threads that make one, the later deletes its own: no lock.
@@ -424,12 +425,13 @@ mod platform {
 
     /// One round of key destruction; `value` is its number.
     unsafe extern "C" fn round(value: *mut c_void) {
-        let number = value as usize;
+        let number = value.addr();
         if number < ROUNDS
             && let Some(key) = key()
         {
             // SAFETY: the key was created and is never deleted.
-            let again = unsafe { libc::pthread_setspecific(key, (number + 1) as *const c_void) };
+            let again =
+                unsafe { libc::pthread_setspecific(key, ptr::without_provenance(number + 1)) };
             if again == 0 {
                 return;
             }

@@ -1,20 +1,38 @@
-//! What is true right now.
+//! What is true right now: each figure from one source, with its bounds or its age.
+//!
+//! | file | source |
+//! |---|---|
+//! | `heap` | our own counters: what the program asked for, exact |
+//! | `threads` | the same, thread by thread |
+//! | `jemalloc` | jemalloc's statistics |
+//! | `process` | the kernel, for this process |
+//! | `limits`, `cgroup` | who allows how much |
+//! | `pressure` | the ratio of the ones to the other |
+//! | `roots`, `small_file`, `error` | how files of `/proc` and `/sys` are found and read |
+
+mod cgroup;
+mod error;
 mod heap;
-mod roots {
-    #[derive(Clone, Debug)]
-    pub struct Roots;
-    impl Default for Roots {
-        fn default() -> Self {
-            Roots
-        }
-    }
-    impl Roots {
-        pub fn proc(&self) -> &std::path::Path {
-            std::path::Path::new("/proc")
-        }
-    }
-}
+#[cfg(feature = "jemalloc")]
+pub(crate) mod jemalloc;
+mod limits;
+mod pressure;
+mod process;
+mod roots;
+mod small_file;
 mod threads;
+
+pub use error::FigureError;
 pub use heap::{HeapFigures, heap};
+#[cfg(feature = "jemalloc")]
+pub use jemalloc::{
+    ArenaFigures, JemallocError, JemallocFigures, Refusal, jemalloc, jemalloc_arenas,
+};
+pub use limits::{Limit, LimitReader, LimitSource};
+pub use pressure::{Pressure, Signal};
+pub use process::ProcessFigures;
 pub use roots::Roots;
 pub use threads::{ThreadFigures, threads};
+
+#[doc(hidden)]
+pub use limits::fuzz_parse as fuzz_limits;

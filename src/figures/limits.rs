@@ -1,0 +1,404 @@
+//! How much memory this process may use, and who says so.
+//!
+//! The smallest of what the program configured, what its control groups allow at any level, its
+//! resource limits, and the machine's memory. A limit that is not set is none; a file that is there
+//! and makes no sense is an error, because to take it for none would be to sail without a line.
+
+use super::cgroup::{self, Candidate};
+use super::error::FigureError;
+use super::roots::Roots;
+use super::small_file::{self, BUFFER, decimal, kilobytes};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Version 1 has no word for "no limit": it shows the largest number of pages, about 2^63 bytes.
+/// No machine has a quarter of the address space in memory.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// Who set a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitSource {
+    /// The program itself.
+    Configured,
+    /// `memory.max` of a control group of version 2: beyond it the kernel kills.
+    CgroupV2Max,
+    /// `memory.high` of one: beyond it the kernel slows the process down.
+    CgroupV2High,
+    /// `memory.limit_in_bytes` of a control group of version 1.
+    CgroupV1,
+    /// `RLIMIT_AS`: address space. Memory that is reserved and not used counts against it.
+    RlimitAs,
+    /// `RLIMIT_DATA`: private writable memory.
+    RlimitData,
+    /// All the memory that the machine has.
+    PhysicalMemory,
+}
+
+impl LimitSource {
+    /// As in JSON: `cgroup_v2_max`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LimitSource::Configured => "configured",
+            LimitSource::CgroupV2Max => "cgroup_v2_max",
+            LimitSource::CgroupV2High => "cgroup_v2_high",
+            LimitSource::CgroupV1 => "cgroup_v1",
+            LimitSource::RlimitAs => "rlimit_as",
+            LimitSource::RlimitData => "rlimit_data",
+            LimitSource::PhysicalMemory => "physical_memory",
+        }
+    }
+}
+
+impl fmt::Display for LimitSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A limit and who set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limit {
+    /// In bytes, above 0.
+    pub bytes: u64,
+    /// Who set it.
+    pub source: LimitSource,
+}
+
+/// Reads the limit, again and again: an operator may change it while the program runs.
+#[derive(Debug)]
+pub struct LimitReader {
+    configured: Option<u64>,
+    roots: Roots,
+    groups_path: PathBuf,
+    rlimits_path: PathBuf,
+    meminfo_path: PathBuf,
+    /// `/proc/self/cgroup` as it was when `candidates` was made from it.
+    groups: Vec<u8>,
+    candidates: Vec<Candidate>,
+}
+
+impl LimitReader {
+    /// Finds out where the limits of this process stand.
+    ///
+    /// # Errors
+    ///
+    /// A configured limit of 0, or a file under `/proc` that cannot be read.
+    pub fn new(roots: Roots, configured: Option<u64>) -> Result<LimitReader, FigureError> {
+        let process = roots.proc().join("self");
+        if configured == Some(0) {
+            let path = Path::new("configured limit");
+            return Err(FigureError::malformed(path, b"0", "at least one byte"));
+        }
+        let mut reader = LimitReader {
+            configured,
+            groups_path: process.join("cgroup"),
+            rlimits_path: process.join("limits"),
+            meminfo_path: roots.proc().join("meminfo"),
+            roots,
+            groups: Vec::new(),
+            candidates: Vec::new(),
+        };
+        reader.find_candidates()?;
+        Ok(reader)
+    }
+
+    /// The smallest limit now; of equals the first in the order of [`LimitSource`].
+    ///
+    /// Allocates nothing unless the process was moved to another control group, or it fails.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be read or makes no sense, and what was expected.
+    pub fn read(&mut self) -> Result<Limit, FigureError> {
+        let mut smallest: Option<Limit> = None;
+        self.visit(|limit, _| {
+            if smallest.is_none_or(|least| limit.bytes < least.bytes) {
+                smallest = Some(limit);
+            }
+        })?;
+        smallest.ok_or_else(|| FigureError::missing(&self.meminfo_path, "MemTotal"))
+    }
+
+    /// Every limit that is set, with the file that says so (none for a configured one).
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub fn all(&mut self) -> Result<Vec<(Limit, Option<PathBuf>)>, FigureError> {
+        let mut limits = Vec::new();
+        self.visit(|limit, path| limits.push((limit, path.map(Path::to_owned))))?;
+        Ok(limits)
+    }
+
+    fn visit(&mut self, mut each: impl FnMut(Limit, Option<&Path>)) -> Result<(), FigureError> {
+        let mut buffer = [0; BUFFER];
+        let groups = small_file::read_if_there(&self.groups_path, &mut buffer)?;
+        if groups.unwrap_or_default() != self.groups {
+            self.find_candidates()?;
+        }
+        if let Some(bytes) = self.configured {
+            let source = LimitSource::Configured;
+            each(Limit { bytes, source }, None);
+        }
+        for Candidate { path, source } in &self.candidates {
+            let Some(text) = small_file::read_if_there(path, &mut buffer)? else {
+                continue;
+            };
+            if let Some(bytes) = group_limit(path, text)? {
+                let source = *source;
+                each(Limit { bytes, source }, Some(path));
+            }
+        }
+        if let Some(text) = small_file::read_if_there(&self.rlimits_path, &mut buffer)? {
+            for (row, source) in [
+                ("Max address space", LimitSource::RlimitAs),
+                ("Max data size", LimitSource::RlimitData),
+            ] {
+                if let Some(bytes) = resource_limit(&self.rlimits_path, text, row)? {
+                    each(Limit { bytes, source }, Some(&self.rlimits_path));
+                }
+            }
+        }
+        let text = small_file::read(&self.meminfo_path, &mut buffer)?;
+        let bytes = kilobytes(&self.meminfo_path, text, "MemTotal")?
+            .ok_or_else(|| FigureError::missing(&self.meminfo_path, "MemTotal"))?;
+        let source = LimitSource::PhysicalMemory;
+        each(Limit { bytes, source }, Some(&self.meminfo_path));
+        Ok(())
+    }
+
+    fn find_candidates(&mut self) -> Result<(), FigureError> {
+        let mut buffer = [0; BUFFER];
+        let groups = small_file::read_if_there(&self.groups_path, &mut buffer)?;
+        self.groups = groups.unwrap_or_default().to_vec();
+        let mounts_path = self.roots.proc().join("self/mountinfo");
+        let mounts = match std::fs::read(&mounts_path) {
+            Ok(mounts) => mounts,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(FigureError::io(&mounts_path, error)),
+        };
+        self.candidates = cgroup::candidates(&self.roots, &self.groups, &mounts);
+        Ok(())
+    }
+}
+
+/// What a control group's file says; `None` for no limit.
+fn group_limit(path: &Path, text: &[u8]) -> Result<Option<u64>, FigureError> {
+    let value = text.strip_suffix(b"\n").unwrap_or(text);
+    if value == b"max" {
+        return Ok(None);
+    }
+    match decimal(value) {
+        Some(0) => Err(FigureError::malformed(
+            path,
+            value,
+            "a limit above 0 bytes, which leaves room to run",
+        )),
+        Some(NO_LIMIT..) => Ok(None),
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(FigureError::malformed(
+            path,
+            text,
+            "a number of bytes or `max`",
+        )),
+    }
+}
+
+/// The soft limit in a row of `/proc/self/limits`; `None` for none.
+fn resource_limit(path: &Path, text: &[u8], row: &str) -> Result<Option<u64>, FigureError> {
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(row.as_bytes()));
+    let Some(line) = line else {
+        return Ok(None);
+    };
+    let value = line
+        .split(u8::is_ascii_whitespace)
+        .find(|word| !word.is_empty())
+        .unwrap_or_default();
+    if value == b"unlimited" {
+        return Ok(None);
+    }
+    match decimal(value) {
+        Some(bytes) if bytes > 0 => Ok(Some(bytes)),
+        _ => Err(FigureError::malformed(
+            path,
+            line,
+            "a number of bytes above 0 or `unlimited`",
+        )),
+    }
+}
+
+/// Reads arbitrary bytes as the files that limits are found in and read from: must not panic.
+#[doc(hidden)]
+pub fn fuzz_parse(groups: &[u8], mounts: &[u8], value: &[u8]) {
+    cgroup::candidates(&Roots::default(), groups, mounts);
+    let path = Path::new("fuzz");
+    let _ = group_limit(path, value);
+    let _ = resource_limit(path, value, "Max address space");
+    let _ = kilobytes(path, value, "MemTotal");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const MEMINFO: &str = "MemTotal:       16384000 kB\nMemFree:  1 kB\n";
+    const MEMTOTAL: u64 = 16_384_000 * 1024;
+    const MOUNTS_V2: &str = "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+    const MOUNTS_V1: &str = "36 25 0:31 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+
+    /// A recorded machine: files by their absolute paths.
+    fn machine(files: &[(&str, &str)]) -> TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let base = [("/proc/meminfo", MEMINFO)];
+        for (path, text) in base.iter().chain(files) {
+            let path = tree.path().join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        tree
+    }
+
+    fn reader(tree: &TempDir, configured: Option<u64>) -> LimitReader {
+        let roots = Roots::new(tree.path().join("proc"), tree.path().join("sys"));
+        LimitReader::new(roots, configured).unwrap()
+    }
+
+    fn limit(files: &[(&str, &str)]) -> Result<(u64, LimitSource), FigureError> {
+        let tree = machine(files);
+        let limit = reader(&tree, None).read()?;
+        Ok((limit.bytes, limit.source))
+    }
+
+    #[test]
+    fn without_any_other_the_machines_memory_is_the_limit() {
+        assert_eq!(limit(&[]).unwrap(), (MEMTOTAL, LimitSource::PhysicalMemory));
+        let unlimited = [
+            ("/proc/self/cgroup", "0::/app\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/app/memory.max", "max\n"),
+            ("/sys/fs/cgroup/app/memory.high", "max\n"),
+        ];
+        assert_eq!(limit(&unlimited).unwrap().1, LimitSource::PhysicalMemory);
+    }
+
+    #[test]
+    fn the_smallest_group_of_the_hierarchy_decides() {
+        let files = [
+            ("/proc/self/cgroup", "0::/pod/app\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/pod/app/memory.max", "max\n"),
+            ("/sys/fs/cgroup/pod/memory.max", "268435456\n"),
+        ];
+        let (bytes, source) = limit(&files).unwrap();
+        assert_eq!((bytes, source), (256 << 20, LimitSource::CgroupV2Max));
+    }
+
+    #[test]
+    fn memory_high_below_memory_max_decides() {
+        let files = [
+            ("/proc/self/cgroup", "0::/app\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/app/memory.max", "300\n"),
+            ("/sys/fs/cgroup/app/memory.high", "200\n"),
+        ];
+        assert_eq!(limit(&files).unwrap(), (200, LimitSource::CgroupV2High));
+    }
+
+    #[test]
+    fn version_1_shows_no_limit_as_a_huge_number() {
+        let file = "/sys/fs/cgroup/memory/app/memory.limit_in_bytes";
+        let base = [
+            ("/proc/self/cgroup", "4:memory:/app\n"),
+            ("/proc/self/mountinfo", MOUNTS_V1),
+        ];
+        let mut none = base.to_vec();
+        none.push((file, "9223372036854771712\n"));
+        assert_eq!(limit(&none).unwrap().1, LimitSource::PhysicalMemory);
+        let mut some = base.to_vec();
+        some.push((file, "1048576\n"));
+        assert_eq!(limit(&some).unwrap(), (1 << 20, LimitSource::CgroupV1));
+    }
+
+    #[test]
+    fn resource_limits_count() {
+        let rlimits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                       Max data size             unlimited            unlimited            bytes\n\
+                       Max address space         4096000              unlimited            bytes\n";
+        let found = limit(&[("/proc/self/limits", rlimits)]).unwrap();
+        assert_eq!(found, (4_096_000, LimitSource::RlimitAs));
+    }
+
+    #[test]
+    fn a_configured_limit_counts_only_when_it_is_the_smallest() {
+        let tree = machine(&[]);
+        let found = reader(&tree, Some(1000)).read().unwrap();
+        assert_eq!((found.bytes, found.source), (1000, LimitSource::Configured));
+        let found = reader(&tree, Some(u64::MAX)).read().unwrap();
+        assert_eq!(found.source, LimitSource::PhysicalMemory);
+    }
+
+    #[test]
+    fn a_malformed_limit_is_an_error_that_names_file_value_and_expectation() {
+        for wrong in [
+            "",
+            "12abc\n",
+            "-1\n",
+            "max max\n",
+            "1e9\n",
+            "0\n",
+            "99999999999999999999\n",
+        ] {
+            let said = limit(&[
+                ("/proc/self/cgroup", "0::/app\n"),
+                ("/proc/self/mountinfo", MOUNTS_V2),
+                ("/sys/fs/cgroup/app/memory.max", wrong),
+            ])
+            .unwrap_err()
+            .to_string();
+            assert!(said.contains("/fs/cgroup/app/memory.max"), "{said}");
+            assert!(said.contains(&format!("{:?}", wrong.trim_end())), "{said}");
+            assert!(said.contains("expected"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_an_error_that_names_the_file() {
+        let tree = machine(&[
+            ("/proc/self/cgroup", "0::/app\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+        ]);
+        let folder = tree.path().join("sys/fs/cgroup/app/memory.max");
+        std::fs::create_dir_all(&folder).unwrap();
+        let said = reader(&tree, None).read().unwrap_err().to_string();
+        assert!(said.contains("memory.max"), "{said}");
+    }
+
+    #[test]
+    fn no_limit_at_all_is_an_error_and_not_an_ocean() {
+        let tree = machine(&[("/proc/meminfo", "MemFree: 1 kB\n")]);
+        let said = reader(&tree, None).read().unwrap_err().to_string();
+        assert!(said.contains("MemTotal"), "{said}");
+    }
+
+    #[test]
+    fn a_changed_limit_and_a_move_to_another_group_are_seen() {
+        let tree = machine(&[
+            ("/proc/self/cgroup", "0::/a\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/a/memory.max", "100\n"),
+            ("/sys/fs/cgroup/b/memory.max", "50\n"),
+        ]);
+        let mut reader = reader(&tree, None);
+        assert_eq!(reader.read().unwrap().bytes, 100);
+        std::fs::write(tree.path().join("sys/fs/cgroup/a/memory.max"), "120\n").unwrap();
+        assert_eq!(reader.read().unwrap().bytes, 120);
+        std::fs::write(tree.path().join("proc/self/cgroup"), "0::/b\n").unwrap();
+        assert_eq!(reader.read().unwrap().bytes, 50);
+        assert_eq!(reader.all().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,88 @@
+//! How near the line: the heap and the resident memory against the limit.
+
+use std::fmt;
+
+/// Which figure decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Signal {
+    /// Live heap: what the program has asked for and not freed.
+    Heap,
+    /// Anonymous resident memory: what the kernel cannot drop. Page cache and file mappings are
+    /// not in it.
+    Resident,
+}
+
+impl Signal {
+    /// `heap` or `resident`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Signal::Heap => "heap",
+            Signal::Resident => "resident",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Both ratios, and the one that decides: the larger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Pressure {
+    /// Live heap over the limit. Above 1 when the limit is passed.
+    pub heap: f64,
+    /// Anonymous resident memory over the limit.
+    pub resident: f64,
+    /// Which of the two is larger.
+    pub deciding: Signal,
+}
+
+impl Pressure {
+    /// The ratios of these bytes to a limit, which is not 0.
+    pub fn new(heap_bytes: u64, resident_bytes: u64, limit_bytes: u64) -> Pressure {
+        let limit = limit_bytes.max(1) as f64;
+        Pressure {
+            heap: heap_bytes as f64 / limit,
+            resident: resident_bytes as f64 / limit,
+            deciding: if heap_bytes > resident_bytes {
+                Signal::Heap
+            } else {
+                Signal::Resident
+            },
+        }
+    }
+
+    /// The larger ratio.
+    pub fn value(&self) -> f64 {
+        match self.deciding {
+            Signal::Heap => self.heap,
+            Signal::Resident => self.resident,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_ratio_decides_and_is_named() {
+        let heap = Pressure::new(90, 50, 100);
+        assert_eq!((heap.value(), heap.deciding), (0.9, Signal::Heap));
+        let resident = Pressure::new(50, 75, 100);
+        assert_eq!(
+            (resident.value(), resident.deciding),
+            (0.75, Signal::Resident)
+        );
+    }
+}

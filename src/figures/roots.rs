@@ -1,0 +1,44 @@
+//! Where `/proc` and `/sys` are: the real ones, or a tree that a test recorded.
+
+use std::path::{Path, PathBuf};
+
+/// The roots of the kernel's file systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    proc: PathBuf,
+    sys: PathBuf,
+    /// Made once: it is read at every look.
+    status: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Roots {
+        Roots::new("/proc", "/sys")
+    }
+}
+
+impl Roots {
+    /// Reads `proc` for `/proc` and `sys` for `/sys`.
+    pub fn new(proc: impl Into<PathBuf>, sys: impl Into<PathBuf>) -> Roots {
+        let proc = proc.into();
+        Roots {
+            status: proc.join("self/status"),
+            proc,
+            sys: sys.into(),
+        }
+    }
+
+    /// What stands for `/proc`.
+    pub fn proc(&self) -> &Path {
+        &self.proc
+    }
+
+    pub(crate) fn status(&self) -> &Path {
+        &self.status
+    }
+
+    /// What stands for `/sys`.
+    pub fn sys(&self) -> &Path {
+        &self.sys
+    }
+}

@@ -1,0 +1,141 @@
+//! Asking caches to give way.
+
+use crate::governor::Level;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A cache, or anything else that can hold less than it does.
+///
+/// The monitor holds it weakly: who drops the cache need not tell.
+///
+/// ```
+/// use plimsoll::{Level, Shrink};
+/// use std::sync::Mutex;
+///
+/// struct Pages(Mutex<Vec<Vec<u8>>>);
+///
+/// impl Shrink for Pages {
+///     fn name(&self) -> &str {
+///         "pages"
+///     }
+///     fn bytes(&self) -> u64 {
+///         self.0.lock().unwrap().iter().map(|page| page.len() as u64).sum()
+///     }
+///     fn shrink(&self, level: Level) -> u64 {
+///         let before = self.bytes();
+///         let mut pages = self.0.lock().unwrap();
+///         let keep = if level == Level::Critical { pages.len() / 2 } else { pages.len() * 4 / 5 };
+///         pages.truncate(keep);
+///         drop(pages);
+///         before - self.bytes()
+///     }
+/// }
+/// # let pages = Pages(Mutex::new(vec![vec![0; 100]; 10]));
+/// # assert_eq!(pages.shrink(Level::Optimise), 200);
+/// ```
+pub trait Shrink: Send + Sync {
+    /// Names the cache in reports.
+    fn name(&self) -> &str;
+
+    /// The bytes that it holds now, as well as it knows.
+    fn bytes(&self) -> u64;
+
+    /// Holds less, as the level demands: by convention four fifths of its capacity at
+    /// [`Level::Optimise`] and [`Level::Restart`], half at [`Level::Critical`]. Answers the bytes
+    /// freed.
+    ///
+    /// Runs on the monitor's thread, so it should neither wait nor allocate much. A panic is caught
+    /// and reported.
+    fn shrink(&self, level: Level) -> u64;
+}
+
+/// The registered caches.
+#[derive(Default)]
+pub(in crate::governor) struct Caches(Mutex<Vec<Weak<dyn Shrink>>>);
+
+/// What asking all caches came to.
+#[derive(Default)]
+pub(in crate::governor) struct Asked {
+    pub(in crate::governor) caches: usize,
+    pub(in crate::governor) panicked: bool,
+}
+
+impl Caches {
+    pub(in crate::governor) fn add(&self, cache: Weak<dyn Shrink>) {
+        let mut caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.retain(|known| known.strong_count() > 0);
+        caches.push(cache);
+    }
+
+    /// Asks every cache that is still there; one that panics does not keep the others from being
+    /// asked.
+    ///
+    /// The lock is let go while a cache shrinks, so a cache may register another.
+    pub(in crate::governor) fn shrink(&self, level: Level) -> Asked {
+        let mut asked = Asked::default();
+        for place in 0.. {
+            let Some(cache) = self.get(place) else { break };
+            let Some(cache) = cache.upgrade() else {
+                continue;
+            };
+            asked.caches += 1;
+            if catch_unwind(AssertUnwindSafe(|| cache.shrink(level))).is_err() {
+                asked.panicked = true;
+            }
+        }
+        asked
+    }
+
+    fn get(&self, place: usize) -> Option<Weak<dyn Shrink>> {
+        let caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.get(place).cloned()
+    }
+}
+
+/// Forgets the type of a cache.
+pub(in crate::governor) fn weak<C: Shrink + 'static>(cache: &Arc<C>) -> Weak<dyn Shrink> {
+    let weak: Weak<C> = Arc::downgrade(cache);
+    weak
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Counting(AtomicU64);
+
+    impl Shrink for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+        fn bytes(&self) -> u64 {
+            0
+        }
+        fn shrink(&self, level: Level) -> u64 {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            assert!(level != Level::Critical, "a broken cache");
+            0
+        }
+    }
+
+    #[test]
+    fn every_cache_is_asked_although_one_panics_and_one_is_gone() {
+        let caches = Caches::default();
+        let kept: Vec<_> = (0..3)
+            .map(|_| Arc::new(Counting(AtomicU64::new(0))))
+            .collect();
+        for cache in &kept {
+            caches.add(weak(cache));
+        }
+        caches.add(weak(&Arc::new(Counting(AtomicU64::new(0)))));
+
+        let asked = caches.shrink(Level::Critical);
+        assert_eq!(asked.caches, 3);
+        assert!(asked.panicked);
+        assert!(
+            kept.iter()
+                .all(|cache| cache.0.load(Ordering::Relaxed) == 1)
+        );
+    }
+}

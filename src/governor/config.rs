@@ -1,0 +1,346 @@
+//! What a program asks of its monitor, checked once and as a whole.
+
+use super::actions::{Shrink, weak};
+use super::event::Event;
+use super::level::{Levels, Threshold};
+use super::monitor::Monitor;
+use super::options::JemallocOptions;
+use super::restart::{Policy, Restart, StateError};
+use crate::figures::{FigureError, Roots};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Settings of a [`Monitor`]. The defaults suit a service; only the restart has to be asked for.
+///
+/// ```no_run
+/// use plimsoll::{Monitor, Restart};
+///
+/// let monitor = Monitor::builder()
+///     .restart(Restart::Exec)
+///     .state_file("service.state")
+///     .on_event(|event| eprintln!("{event:?}"))
+///     .start()?;
+/// # Ok::<(), plimsoll::StartError>(())
+/// ```
+#[must_use = "a builder does nothing until `start`"]
+pub struct MonitorBuilder {
+    pub(super) limit: Option<u64>,
+    pub(super) levels: Levels,
+    pub(super) interval: Duration,
+    pub(super) act: bool,
+    pub(super) policy: Policy,
+    pub(super) state_file: Option<PathBuf>,
+    pub(super) caches: Vec<Weak<dyn Shrink>>,
+    pub(super) callbacks: Vec<Callback>,
+    pub(super) jemalloc: JemallocOptions,
+    pub(super) roots: Roots,
+}
+
+/// Called with every event, on the monitor's thread.
+pub(super) type Callback = Box<dyn Fn(&Event) + Send>;
+
+impl Default for MonitorBuilder {
+    fn default() -> MonitorBuilder {
+        MonitorBuilder {
+            limit: None,
+            levels: Levels::default(),
+            interval: Duration::from_secs(1),
+            act: true,
+            policy: Policy::default(),
+            state_file: None,
+            caches: Vec::new(),
+            callbacks: Vec::new(),
+            jemalloc: JemallocOptions::default(),
+            roots: Roots::default(),
+        }
+    }
+}
+
+impl MonitorBuilder {
+    /// Holds the program to this many bytes, or to what the system allows if that is less. By
+    /// default the system's limits alone count: control group, resource limits, physical memory.
+    pub fn limit(mut self, bytes: u64) -> MonitorBuilder {
+        self.limit = Some(bytes);
+        self
+    }
+
+    /// All three lines at once. See [`Levels`] for the defaults.
+    pub fn levels(mut self, levels: Levels) -> MonitorBuilder {
+        self.levels = levels;
+        self
+    }
+
+    /// How often to look when nothing happens: 10 ms to an hour, by default a second. Near a line
+    /// it is 50 ms or this, whichever is less; a line that the heap crosses is noticed at once
+    /// whatever this says.
+    pub fn interval(mut self, interval: Duration) -> MonitorBuilder {
+        self.interval = interval;
+        self
+    }
+
+    /// Watches and reports, but neither acts nor restarts.
+    pub fn observe_only(mut self) -> MonitorBuilder {
+        self.act = false;
+        self
+    }
+
+    /// Restarts in this way when optimising did not bring the program below the restart line. By
+    /// default it never does.
+    pub fn restart(mut self, how: Restart) -> MonitorBuilder {
+        self.policy.how = Some(how);
+        self
+    }
+
+    /// The least time between two restarts, by default 5 minutes. Without a
+    /// [`state_file`](Self::state_file) it counts from the start of the monitor.
+    pub fn cooldown(mut self, cooldown: Duration) -> MonitorBuilder {
+        self.policy.cooldown = cooldown;
+        self
+    }
+
+    /// Restarts in any hour, at the most: by default 3. Only a
+    /// [`state_file`](Self::state_file) can remember them over a restart.
+    pub fn restart_budget(mut self, per_hour: u32) -> MonitorBuilder {
+        self.policy.budget_per_hour = per_hour;
+        self
+    }
+
+    /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
+    /// be there; `.new` and `.damaged` files may appear beside.
+    pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
+        self.state_file = Some(path.into());
+        self
+    }
+
+    /// Registers a cache, weakly. More can come later, by [`Monitor::register`].
+    pub fn cache<C: Shrink + 'static>(mut self, cache: &Arc<C>) -> MonitorBuilder {
+        self.caches.push(weak(cache));
+        self
+    }
+
+    /// Calls this with every event, on the monitor's thread; all that are registered run, in their
+    /// order. It should return soon: the monitor sees nothing meanwhile. A panic is caught and
+    /// reported.
+    pub fn on_event(mut self, callback: impl Fn(&Event) + Send + 'static) -> MonitorBuilder {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// What to ask of jemalloc at the start.
+    pub fn jemalloc(mut self, options: JemallocOptions) -> MonitorBuilder {
+        self.jemalloc = options;
+        self
+    }
+
+    /// Reads `/proc` and `/sys` from somewhere else: for tests on recorded trees.
+    pub fn roots(mut self, roots: Roots) -> MonitorBuilder {
+        self.roots = roots;
+        self
+    }
+
+    /// Checks everything and starts the monitor's thread, named `plimsoll`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] with every fault that was found, not only the first.
+    pub fn start(self) -> Result<Monitor, StartError> {
+        Monitor::start(self)
+    }
+
+    /// Every setting that makes no sense.
+    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut fault = |setting: &'static str, value: String, expected: &'static str| {
+            faults.push(ConfigFault {
+                setting,
+                value,
+                expected,
+            });
+        };
+        if self.limit == Some(0) {
+            fault("limit", "0".into(), "at least one byte");
+        }
+        if self.interval < Duration::from_millis(10) || self.interval > Duration::from_secs(3600) {
+            fault(
+                "interval",
+                format!("{:?}", self.interval),
+                "10 ms to an hour",
+            );
+        }
+        if self.policy.how.is_some() && self.policy.budget_per_hour == 0 {
+            fault(
+                "restart_budget",
+                "0".into(),
+                "at least 1, or no `restart` at all",
+            );
+        }
+        let Levels {
+            optimise,
+            restart,
+            critical,
+        } = self.levels;
+        for (setting, line) in [
+            ("levels.optimise", optimise),
+            ("levels.restart", restart),
+            ("levels.critical", critical),
+        ] {
+            let Threshold { enter, leave } = line;
+            // Written so that NaN is a fault too.
+            if !(enter > 0.0 && enter <= 1.0) {
+                fault(
+                    setting,
+                    format!("enter {enter}"),
+                    "a ratio above 0 and at most 1",
+                );
+            }
+            if !(leave > 0.0 && leave < enter) {
+                fault(
+                    setting,
+                    format!("leave {leave}"),
+                    "a ratio above 0 and below `enter`",
+                );
+            }
+        }
+        for (setting, lower, upper) in [
+            ("levels.restart", optimise, restart),
+            ("levels.critical", restart, critical),
+        ] {
+            if upper.enter <= lower.enter {
+                fault(
+                    setting,
+                    format!("enter {}", upper.enter),
+                    "above where the level below it is entered",
+                );
+            }
+            if upper.leave < lower.leave {
+                fault(
+                    setting,
+                    format!("leave {}", upper.leave),
+                    "not below where the level below it is left",
+                );
+            }
+        }
+        faults
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigFault {
+    /// Which.
+    pub setting: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigFault {
+            setting,
+            value,
+            expected,
+        } = self;
+        write!(f, "`{setting}` is {value}: expected {expected}")
+    }
+}
+
+/// Why a monitor could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Settings that make no sense, all of them.
+    Config(Vec<ConfigFault>),
+    /// A limit or a figure could not be read.
+    Figures(FigureError),
+    /// The state file could not be used.
+    State(StateError),
+    /// The program's own name or arguments could not be found, which a restart by
+    /// [`Restart::Exec`] needs.
+    Image(std::io::Error),
+    /// The process has a monitor already: there is one line, and one who watches it.
+    AlreadyRunning,
+    /// The system gave no thread.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(faults) => {
+                for (index, fault) in faults.iter().enumerate() {
+                    let gap = if index == 0 { "" } else { "; " };
+                    write!(f, "{gap}{fault}")?;
+                }
+                Ok(())
+            }
+            StartError::Figures(error) => error.fmt(f),
+            StartError::State(error) => error.fmt(f),
+            StartError::Image(error) => write!(f, "the program cannot be found again: {error}"),
+            StartError::AlreadyRunning => f.write_str("this process has a monitor already"),
+            StartError::Thread(error) => write!(f, "no thread for the monitor: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(levels: Levels) -> String {
+        StartError::Config(MonitorBuilder::default().levels(levels).faults()).to_string()
+    }
+
+    #[test]
+    fn the_defaults_have_no_fault() {
+        assert_eq!(MonitorBuilder::default().faults(), []);
+    }
+
+    #[test]
+    fn every_absurd_threshold_is_named_with_its_value() {
+        for value in [0.0, -0.5, 1.01, 80.0, f64::NAN, f64::INFINITY] {
+            for level in ["optimise", "restart", "critical"] {
+                let mut levels = Levels::default();
+                let line = match level {
+                    "optimise" => &mut levels.optimise,
+                    "restart" => &mut levels.restart,
+                    _ => &mut levels.critical,
+                };
+                line.enter = value;
+                let said = faults(levels);
+                let named = format!("`levels.{level}` is enter {value}");
+                assert!(said.contains(&named), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn thresholds_out_of_order_are_named() {
+        let mut levels = Levels::default();
+        levels.restart.enter = 0.95;
+        let said = faults(levels);
+        assert!(said.contains("`levels.critical` is enter 0.9"), "{said}");
+
+        let mut levels = Levels::default();
+        levels.optimise.leave = 0.75;
+        let said = faults(levels);
+        assert!(said.contains("`levels.optimise` is leave 0.75"), "{said}");
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let builder = MonitorBuilder::default()
+            .limit(0)
+            .interval(Duration::ZERO)
+            .restart(Restart::Exec)
+            .restart_budget(0);
+        let settings: Vec<_> = builder.faults().iter().map(|fault| fault.setting).collect();
+        assert_eq!(settings, ["limit", "interval", "restart_budget"]);
+    }
+}

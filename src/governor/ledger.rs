@@ -1,0 +1,181 @@
+//! The ledger: what each action was for, what it cost and what it gave back.
+
+use super::level::Level;
+use std::time::Duration;
+
+/// Rows that are kept. At the slowest repetition, one pair of actions a minute, two hours.
+const ROWS: usize = 256;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum ActionKind {
+    /// Every registered cache was asked to shrink.
+    ShrinkCaches,
+    /// Every arena of jemalloc gave its free pages back.
+    PurgeArenas,
+}
+
+impl ActionKind {
+    /// `shrink_caches` or `purge_arenas`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActionKind::ShrinkCaches => "shrink_caches",
+            ActionKind::PurgeArenas => "purge_arenas",
+        }
+    }
+}
+
+/// What was held at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Held {
+    /// Live heap.
+    pub heap_bytes: u64,
+    /// Anonymous resident memory; 0 when it could not be read.
+    pub resident_bytes: u64,
+}
+
+/// One action.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LedgerRow {
+    /// What was done.
+    pub action: ActionKind,
+    /// The level at the time.
+    pub level: Level,
+    /// Since the monitor started.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub at: Duration,
+    /// Just before.
+    pub before: Held,
+    /// Just after.
+    pub after: Held,
+    /// A quarter of a second or more later, when the kernel's figures have settled.
+    pub settled: Option<Held>,
+    /// The bytes given back: for caches off the live heap, for a purge off the resident memory.
+    /// What the program allocated meanwhile hides as much.
+    pub given_back_bytes: u64,
+    /// How long it took.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub duration: Duration,
+    /// The action was not possible.
+    pub failed: bool,
+}
+
+/// After how long a row's settled figures are read.
+const SETTLING: Duration = Duration::from_millis(250);
+
+/// The last rows, in memory that is reserved at the start.
+pub(super) struct Ledger {
+    rows: Vec<LedgerRow>,
+    next: usize,
+    /// Rows at the end of the ledger whose settled figures are still due.
+    unsettled: usize,
+}
+
+impl Ledger {
+    pub(super) const CAPACITY: usize = ROWS;
+
+    pub(super) fn new() -> Ledger {
+        Ledger {
+            rows: Vec::with_capacity(ROWS),
+            next: 0,
+            unsettled: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, row: LedgerRow) {
+        if self.rows.len() < ROWS {
+            self.rows.push(row);
+        } else {
+            self.rows[self.next] = row;
+        }
+        self.next = (self.next + 1) % ROWS;
+        self.unsettled = (self.unsettled + 1).min(ROWS);
+    }
+
+    /// Enters `held` as the settled figures of the rows that have waited long enough.
+    pub(super) fn settle(&mut self, now: Duration, held: Held) {
+        while self.unsettled > 0 {
+            let oldest = (self.next + ROWS - self.unsettled) % ROWS;
+            let Some(row) = self.rows.get_mut(oldest) else {
+                return;
+            };
+            if now < row.at + row.duration + SETTLING {
+                return;
+            }
+            row.settled = Some(held);
+            self.unsettled -= 1;
+        }
+    }
+
+    /// Whether a row waits for its settled figures.
+    pub(super) fn is_settling(&self) -> bool {
+        self.unsettled > 0
+    }
+
+    /// The rows from the oldest, into memory that the caller brings.
+    pub(super) fn copy_into(&self, out: &mut Vec<LedgerRow>) {
+        let oldest = if self.rows.len() < ROWS { 0 } else { self.next };
+        out.extend_from_slice(&self.rows[oldest..]);
+        out.extend_from_slice(&self.rows[..oldest]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(at: u64) -> LedgerRow {
+        LedgerRow {
+            action: ActionKind::PurgeArenas,
+            level: Level::Optimise,
+            at: Duration::from_millis(at),
+            before: Held::default(),
+            after: Held::default(),
+            settled: None,
+            given_back_bytes: at,
+            duration: Duration::ZERO,
+            failed: false,
+        }
+    }
+
+    #[test]
+    fn the_oldest_row_makes_room_and_the_order_stays() {
+        let mut ledger = Ledger::new();
+        for at in 0..ROWS as u64 + 3 {
+            ledger.push(row(at));
+        }
+        let mut rows = Vec::new();
+        ledger.copy_into(&mut rows);
+        let given: Vec<_> = rows.iter().map(|row| row.given_back_bytes).collect();
+        assert_eq!(given, (3..ROWS as u64 + 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_row_is_settled_once_a_quarter_of_a_second_later() {
+        let mut ledger = Ledger::new();
+        ledger.push(row(0));
+        ledger.push(row(200));
+        let held = |heap_bytes| Held {
+            heap_bytes,
+            resident_bytes: 0,
+        };
+        ledger.settle(Duration::from_millis(100), held(1));
+        assert!(ledger.is_settling());
+        ledger.settle(Duration::from_millis(300), held(2));
+        ledger.settle(Duration::from_millis(500), held(3));
+        assert!(!ledger.is_settling());
+        let mut rows = Vec::new();
+        ledger.copy_into(&mut rows);
+        assert_eq!(rows[0].settled, Some(held(2)));
+        assert_eq!(rows[1].settled, Some(held(3)));
+    }
+}

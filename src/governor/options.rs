@@ -1,0 +1,256 @@
+//! jemalloc's options: what is wanted, set at the start and read back.
+//!
+//! jemalloc ignores what it does not know, and with the prefix that the Rust crates build it with
+//! it does not even read `MALLOC_CONF`. So nothing here is believed: every option is read back,
+//! and what did not take effect is reported with what was wanted.
+
+use std::fmt;
+
+/// What to ask of jemalloc. `None` leaves an option as it is.
+///
+/// What the deployer sets by `_RJEM_MALLOC_CONF` is left alone, unless the program asks for
+/// something by name through [`Monitor::builder`](crate::Monitor::builder).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JemallocOptions {
+    /// Threads of jemalloc's own that give free pages back while the program is idle. Without
+    /// them an idle program keeps what it held at its peak. Wanted by default.
+    pub background_thread: Option<bool>,
+    /// Over how many milliseconds free pages are given back; -1 never. By default 5,000, as
+    /// jemalloc's own advice for low memory and ClickHouse have it; 0 costs a factor in speed.
+    pub dirty_decay_ms: Option<i64>,
+    /// Over how many milliseconds pages that were offered to the kernel are taken away from the
+    /// program; by default 0, because until then they still count as resident.
+    pub muzzy_decay_ms: Option<i64>,
+    explicit: bool,
+}
+
+impl Default for JemallocOptions {
+    fn default() -> JemallocOptions {
+        JemallocOptions {
+            background_thread: Some(true),
+            dirty_decay_ms: Some(5_000),
+            muzzy_decay_ms: Some(0),
+            explicit: false,
+        }
+    }
+}
+
+impl JemallocOptions {
+    /// Asks for nothing.
+    pub fn unchanged() -> JemallocOptions {
+        JemallocOptions {
+            background_thread: None,
+            dirty_decay_ms: None,
+            muzzy_decay_ms: None,
+            explicit: true,
+        }
+    }
+
+    /// Asks for background threads, or for none.
+    pub fn background_thread(mut self, on: bool) -> JemallocOptions {
+        self.background_thread = Some(on);
+        self.explicit = true;
+        self
+    }
+
+    /// Asks for this decay of dirty pages, in milliseconds.
+    pub fn dirty_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
+        self.dirty_decay_ms = Some(milliseconds);
+        self.explicit = true;
+        self
+    }
+
+    /// Asks for this decay of muzzy pages, in milliseconds.
+    pub fn muzzy_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
+        self.muzzy_decay_ms = Some(milliseconds);
+        self.explicit = true;
+        self
+    }
+}
+
+/// One option, as wanted and as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct EffectiveOption {
+    /// Its name.
+    pub name: &'static str,
+    /// What was asked for; `None` when nothing was.
+    pub wanted: Option<String>,
+    /// What is in force; `None` when it cannot be read.
+    pub effective: Option<String>,
+    /// Something that a person should know, such as why a wish was not carried out.
+    pub remark: Option<String>,
+}
+
+impl EffectiveOption {
+    /// Whether what is in force is not what was asked for.
+    pub fn is_ineffective(&self) -> bool {
+        self.wanted.is_some() && self.wanted != self.effective
+    }
+}
+
+impl fmt::Display for EffectiveOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or = |value: &Option<String>, none: &'static str| {
+            value.clone().unwrap_or_else(|| none.to_owned())
+        };
+        write!(
+            f,
+            "{}: wanted {}, effective {}",
+            self.name,
+            or(&self.wanted, "nothing"),
+            or(&self.effective, "unknown")
+        )?;
+        match &self.remark {
+            Some(remark) => write!(f, " ({remark})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The variable that jemalloc reads, with the prefix that the Rust crates give it.
+#[cfg(feature = "jemalloc")]
+const VARIABLE: &str = "_RJEM_MALLOC_CONF";
+
+/// Sets what is wanted and reads everything back. Empty when jemalloc is not in use.
+#[cfg(feature = "jemalloc")]
+pub(super) fn apply(options: &JemallocOptions) -> Vec<EffectiveOption> {
+    apply_with(options, |name| std::env::var(name).ok())
+}
+
+#[cfg(not(feature = "jemalloc"))]
+pub(super) fn apply(_options: &JemallocOptions) -> Vec<EffectiveOption> {
+    Vec::new()
+}
+
+#[cfg(feature = "jemalloc")]
+fn apply_with(
+    options: &JemallocOptions,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<EffectiveOption> {
+    if crate::figures::jemalloc().is_err() {
+        return Vec::new();
+    }
+    let deployed = variable(VARIABLE).unwrap_or_default();
+    let by_deployer = |name: &str| {
+        !options.explicit
+            && deployed.split(',').any(|pair| {
+                pair.split_once(':')
+                    .is_some_and(|(key, _)| key.trim() == name)
+            })
+    };
+    let mut report = Vec::new();
+    let mut enter = |name: &'static str, wanted: Option<String>, effective: Option<String>| {
+        let left = by_deployer(name);
+        let mut row = EffectiveOption {
+            name,
+            wanted: wanted.filter(|_| !left),
+            effective,
+            remark: left.then(|| format!("left as {VARIABLE} sets it")),
+        };
+        if row.is_ineffective() {
+            row.remark = Some("did not take effect".to_owned());
+            tracing::warn!(option = %row, "a jemalloc option did not take effect");
+        }
+        report.push(row);
+    };
+
+    let wanted = options
+        .background_thread
+        .filter(|_| !by_deployer("background_thread"));
+    if let Some(on) = wanted {
+        let _ = tikv_jemalloc_ctl::background_thread::write(on);
+    }
+    enter(
+        "background_thread",
+        options.background_thread.map(|on| on.to_string()),
+        tikv_jemalloc_ctl::background_thread::read()
+            .ok()
+            .map(|on| on.to_string()),
+    );
+
+    for (name, wanted, decay) in [
+        ("dirty_decay_ms", options.dirty_decay_ms, decay::DIRTY),
+        ("muzzy_decay_ms", options.muzzy_decay_ms, decay::MUZZY),
+    ] {
+        if let Some(milliseconds) = wanted.filter(|_| !by_deployer(name)) {
+            decay::set(decay, milliseconds as isize);
+        }
+        enter(
+            name,
+            wanted.map(|milliseconds| milliseconds.to_string()),
+            decay::get(decay),
+        );
+    }
+
+    if variable("MALLOC_CONF").is_some() && variable(VARIABLE).is_none() {
+        let remark = format!("not read: this jemalloc reads {VARIABLE}");
+        tracing::warn!(remark, "MALLOC_CONF has no effect");
+        report.push(EffectiveOption {
+            name: "MALLOC_CONF",
+            wanted: variable("MALLOC_CONF"),
+            effective: None,
+            remark: Some(remark),
+        });
+    }
+    report
+}
+
+/// The decay times, which jemalloc keeps for each arena and, for arenas to come, as a default.
+#[cfg(feature = "jemalloc")]
+mod decay {
+    use crate::figures::jemalloc::{arena_count, ctl::Path, in_use};
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Decay {
+        default: &'static [u8],
+        arena: &'static [u8],
+    }
+
+    pub(super) const DIRTY: Decay = Decay {
+        default: b"arenas.dirty_decay_ms\0",
+        arena: b"arena.0.dirty_decay_ms\0",
+    };
+    pub(super) const MUZZY: Decay = Decay {
+        default: b"arenas.muzzy_decay_ms\0",
+        arena: b"arena.0.muzzy_decay_ms\0",
+    };
+
+    fn arenas() -> impl Iterator<Item = usize> {
+        (0..arena_count().unwrap_or(0)).filter(|&arena| in_use(arena))
+    }
+
+    /// For every arena in use, and for those to come. There is no path that means all of them.
+    pub(super) fn set(decay: Decay, milliseconds: isize) {
+        if let Ok(default) = Path::<2>::new(decay.default) {
+            // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
+            let _ = unsafe { default.write(milliseconds) };
+        }
+        if let Ok(arena) = Path::<3>::new(decay.arena) {
+            for number in arenas() {
+                // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
+                let _ = unsafe { arena.with(1, number).write(milliseconds) };
+            }
+        }
+    }
+
+    /// The value that all arenas and the default share; `mixed` when they differ.
+    pub(super) fn get(decay: Decay) -> Option<String> {
+        let default = Path::<2>::new(decay.default).ok()?;
+        // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
+        let value = unsafe { default.read::<isize>() }.ok()?;
+        let arena = Path::<3>::new(decay.arena).ok()?;
+        let same = arenas().all(|number| {
+            // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
+            let own = unsafe { arena.with(1, number).read::<isize>() };
+            own == Ok(value)
+        });
+        Some(if same {
+            value.to_string()
+        } else {
+            "mixed".to_owned()
+        })
+    }
+}

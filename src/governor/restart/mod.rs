@@ -1,0 +1,39 @@
+//! Restarting before the kernel kills: when, how, and what the next image has to know.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `policy` | may it happen now? |
+//! | `state` | what survives: the last restarts, in a small file |
+//! | `exec` | how: a new image in the same process, an exit, an abort |
+
+mod exec;
+mod policy;
+mod state;
+
+pub(super) use exec::Image;
+pub use policy::Withheld;
+pub(super) use policy::{Policy, judge};
+pub use state::{RestartRecord, StateError};
+pub(super) use state::{State, unix_seconds};
+
+#[doc(hidden)]
+pub use state::fuzz_parse;
+
+/// How to restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Restart {
+    /// The same program anew in the same process: same id, same arguments, same environment. No
+    /// second process stands beside the first, so no memory is needed for it. Unix only.
+    Exec,
+    /// Ends the process at once with this code, for a supervisor that starts it again. Destructors
+    /// and exit handlers do not run.
+    Exit(i32),
+    /// Ends the process with `SIGABRT`, for a core dump.
+    Abort,
+}

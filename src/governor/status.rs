@@ -1,0 +1,136 @@
+//! The state of the program in one value, in the shape of the HTTP contract.
+
+use super::level::Level;
+#[cfg(feature = "jemalloc")]
+use crate::figures::JemallocFigures;
+use crate::figures::{HeapFigures, Limit, Pressure};
+use std::time::Duration;
+
+/// Everything at a glance. With the `serde` feature it serialises as
+/// `GET /api/system/memory-stats` answers.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Status {
+    /// The program's own view: requested bytes, exact.
+    pub heap: HeapStatus,
+    /// jemalloc's view; `None` when it is not the allocator.
+    #[cfg(feature = "jemalloc")]
+    pub allocator: Option<JemallocFigures>,
+    /// The kernel's view; `None` when it could not be read.
+    pub process: Option<ProcessStatus>,
+    /// What the program is held to.
+    pub limit: LimitStatus,
+    /// How much of it is used.
+    pub utilization: Pressure,
+    /// The level that the monitor is at.
+    pub level: Level,
+    /// Since the monitor started.
+    pub uptime_seconds: f64,
+}
+
+/// See [`HeapFigures`].
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct HeapStatus {
+    /// Bytes allocated and not freed.
+    pub live_bytes: u64,
+    /// Blocks allocated and not freed.
+    pub live_blocks: u64,
+    /// Successful allocations.
+    pub allocations: u64,
+    /// Frees.
+    pub deallocations: u64,
+    /// Successful reallocations.
+    pub reallocations: u64,
+    /// Refused allocations.
+    pub failed_allocations: u64,
+    /// The most bytes that were live at once.
+    pub peak_bytes: u64,
+    /// Threads alive that have allocated or freed.
+    pub threads: u32,
+}
+
+impl From<HeapFigures> for HeapStatus {
+    fn from(heap: HeapFigures) -> HeapStatus {
+        HeapStatus {
+            live_bytes: heap.live_bytes(),
+            live_blocks: heap.live_blocks(),
+            allocations: heap.allocations(),
+            deallocations: heap.deallocations(),
+            reallocations: heap.reallocations(),
+            failed_allocations: heap.failed_allocations(),
+            peak_bytes: heap.peak_bytes(),
+            threads: heap.threads(),
+        }
+    }
+}
+
+/// See [`ProcessFigures`](crate::figures::ProcessFigures).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProcessStatus {
+    /// All resident memory, file mappings included.
+    pub resident_bytes: u64,
+    /// The part of it that the kernel cannot drop.
+    pub anonymous_bytes: u64,
+    /// Swapped out.
+    pub swap_bytes: u64,
+}
+
+/// The limit and who set it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LimitStatus {
+    /// In bytes.
+    pub bytes: u64,
+    /// As [`LimitSource::as_str`](crate::figures::LimitSource::as_str) names it.
+    pub source: &'static str,
+}
+
+impl From<Limit> for LimitStatus {
+    fn from(limit: Limit) -> LimitStatus {
+        LimitStatus {
+            bytes: limit.bytes,
+            source: limit.source.as_str(),
+        }
+    }
+}
+
+/// What a monitor has seen and done since it started.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Summary {
+    /// How often each level was entered from below, by its number (normal, optimise, restart,
+    /// critical).
+    pub levels_entered: [u64; 4],
+    /// Actions carried out.
+    pub actions: u64,
+    /// Bytes that they gave back.
+    pub given_back_bytes: u64,
+    /// Times at which a restart was due and first withheld for one reason.
+    pub restarts_withheld: u64,
+    /// From the crossing of a line, inside an allocation, to the monitor looking at it.
+    pub reaction: Times,
+    /// How long purges took.
+    pub purge: Times,
+}
+
+/// How long something took, over all times it happened.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Times {
+    /// How often.
+    pub count: u64,
+    /// Half of them took at most this long.
+    pub p50: Duration,
+    /// 99 in 100 took at most this long.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
