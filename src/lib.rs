@@ -1,4 +1,5 @@
 //! A load line for the heap.
+#![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod allocator;

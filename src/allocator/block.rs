@@ -286,9 +286,11 @@ impl Block {
             totals.deallocations,
             totals.reallocations,
         ]) {
-            slot.store(value, Ordering::Relaxed);
+            // Release, so that a reader who finds one of these also finds that the last ownership
+            // is over.
+            slot.store(value, Ordering::Release);
         }
-        self.thread_id.store(thread_id, Ordering::Relaxed);
+        self.thread_id.store(thread_id, Ordering::Release);
         self.rearm();
         let generation = self.generation.load(Ordering::Relaxed);
         self.generation
@@ -298,7 +300,6 @@ impl Block {
     /// Ends an ownership. The totals stay as they are: the next owner goes on from there.
     pub(crate) fn end(&self) {
         self.moving.store(0, Ordering::Release);
-        self.thread_id.store(0, Ordering::Relaxed);
         let generation = self.generation.load(Ordering::Relaxed);
         self.generation
             .store((generation | 1).wrapping_add(1), Ordering::Release);

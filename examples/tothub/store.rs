@@ -1,0 +1,258 @@
+//! The database: children, staff, attendance and settings in one SQLite file.
+
+use rusqlite::{Connection, OpenFlags, Row, params};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub const CHILDREN: u32 = 50_000;
+const STAFF: u32 = 2_000;
+/// Days of attendance, and how many children a day.
+const DAYS: u32 = 30;
+const PRESENT_A_DAY: u32 = 5_000;
+/// Connections that read at the same time.
+const READERS: usize = 4;
+
+const SCHEMA: &str = "
+    CREATE TABLE children (id INTEGER PRIMARY KEY, name TEXT NOT NULL, born TEXT NOT NULL,
+                           room TEXT NOT NULL, notes TEXT NOT NULL);
+    CREATE TABLE staff (id INTEGER PRIMARY KEY, name TEXT NOT NULL, room TEXT NOT NULL,
+                        role TEXT NOT NULL);
+    CREATE TABLE attendance (date TEXT NOT NULL, child INTEGER NOT NULL, arrived TEXT NOT NULL,
+                             left TEXT, PRIMARY KEY (date, child)) WITHOUT ROWID;
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    PRAGMA user_version = 1;";
+
+#[derive(Serialize)]
+pub struct Child {
+    pub id: u32,
+    pub name: String,
+    pub born: String,
+    pub room: String,
+    pub notes: String,
+}
+
+#[derive(Serialize)]
+pub struct Member {
+    pub id: u32,
+    pub name: String,
+    pub room: String,
+    pub role: String,
+}
+
+#[derive(Serialize)]
+pub struct Presence {
+    pub child: u32,
+    pub arrived: String,
+    pub left: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Setting {
+    pub name: String,
+    pub value: String,
+}
+
+pub struct Store {
+    readers: Vec<Mutex<Connection>>,
+    next: AtomicUsize,
+}
+
+/// What went wrong, with the file.
+#[derive(Debug)]
+pub struct StoreError {
+    path: PathBuf,
+    what: String,
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.what)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl Store {
+    /// Opens the database in this folder; fills it when there is none.
+    pub fn open(folder: &Path) -> Result<Store, StoreError> {
+        let path = folder.join("tothub.sqlite");
+        let wrong = |what: String| StoreError {
+            path: path.clone(),
+            what,
+        };
+        std::fs::create_dir_all(folder).map_err(|error| wrong(error.to_string()))?;
+        if !path.exists() {
+            // Filled beside and renamed, so that a database is whole or not there.
+            let beside = folder.join(format!("tothub.sqlite.{}", std::process::id()));
+            fill(&beside).map_err(|error| wrong(error.to_string()))?;
+            std::fs::rename(&beside, &path).map_err(|error| wrong(error.to_string()))?;
+        }
+        let readers = (0..READERS)
+            .map(|_| {
+                let connection = Connection::open_with_flags(
+                    &path,
+                    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )?;
+                // 2 MiB of pages for each.
+                connection.pragma_update(None, "cache_size", -2048)?;
+                Ok(Mutex::new(connection))
+            })
+            .collect::<Result<_, rusqlite::Error>>()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Store {
+            readers,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % READERS;
+        self.readers[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(sql)?;
+        statement.query_map(values, read)?.collect()
+    }
+
+    /// Children with an id above `after`, `limit` of them.
+    pub fn children(&self, after: u32, limit: u32) -> rusqlite::Result<Vec<Child>> {
+        let sql = "SELECT id, name, born, room, notes FROM children WHERE id > ?1 ORDER BY id \
+                   LIMIT ?2";
+        self.rows(sql, params![after, limit], |row| {
+            Ok(Child {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                born: row.get(2)?,
+                room: row.get(3)?,
+                notes: row.get(4)?,
+            })
+        })
+    }
+
+    pub fn staff(&self) -> rusqlite::Result<Vec<Member>> {
+        let sql = "SELECT id, name, room, role FROM staff ORDER BY id";
+        self.rows(sql, [], |row| {
+            Ok(Member {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                room: row.get(2)?,
+                role: row.get(3)?,
+            })
+        })
+    }
+
+    pub fn attendance(&self, date: &str) -> rusqlite::Result<Vec<Presence>> {
+        let sql = "SELECT child, arrived, left FROM attendance WHERE date = ?1 ORDER BY child";
+        self.rows(sql, [date], |row| {
+            Ok(Presence {
+                child: row.get(0)?,
+                arrived: row.get(1)?,
+                left: row.get(2)?,
+            })
+        })
+    }
+
+    pub fn settings(&self) -> rusqlite::Result<Vec<Setting>> {
+        let sql = "SELECT name, value FROM settings ORDER BY name";
+        self.rows(sql, [], |row| {
+            Ok(Setting {
+                name: row.get(0)?,
+                value: row.get(1)?,
+            })
+        })
+    }
+
+    /// On how many of the recorded days this child was there.
+    pub fn days_present(&self, child: u32) -> rusqlite::Result<u32> {
+        let reader = self.reader();
+        let sql = "SELECT count(*) FROM attendance WHERE child = ?1 AND date IN \
+                   (SELECT DISTINCT date FROM attendance)";
+        reader
+            .prepare_cached(sql)?
+            .query_row([child], |row| row.get(0))
+    }
+}
+
+/// Makes the same content every time.
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let rooms = ["Acorns", "Beeches", "Cedars", "Damsons", "Elms"];
+    let room = |number: u32| rooms[number as usize % rooms.len()];
+    let mut connection = Connection::open(path)?;
+    // The file is renamed when it is whole: until then nobody cares whether it survives.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.execute_batch(SCHEMA)?;
+    let all = connection.transaction()?;
+    {
+        let mut child = all.prepare("INSERT INTO children VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for id in 1..=CHILDREN {
+            let mixed = mix(id);
+            let born = format!(
+                "{}-{:02}-{:02}",
+                2020 + mixed % 6,
+                1 + mixed / 7 % 12,
+                1 + mixed / 91 % 28
+            );
+            let notes = format!(
+                "Collected by contact {}; allergies: {}.",
+                mixed % 9000,
+                if mixed % 11 == 0 { "nuts" } else { "none" }
+            );
+            child.execute(params![
+                id,
+                format!("Child {id:05}"),
+                born,
+                room(mixed),
+                notes
+            ])?;
+        }
+        let mut member = all.prepare("INSERT INTO staff VALUES (?1, ?2, ?3, ?4)")?;
+        for id in 1..=STAFF {
+            let role = ["educator", "assistant", "cook", "director"][mix(id) as usize % 4];
+            member.execute(params![id, format!("Staff {id:04}"), room(mix(id)), role])?;
+        }
+        let mut present =
+            all.prepare("INSERT OR IGNORE INTO attendance VALUES (?1, ?2, ?3, ?4)")?;
+        for day in 1..=DAYS {
+            let date = format!("2026-06-{day:02}");
+            let first = mix(day) % CHILDREN;
+            for offset in 0..PRESENT_A_DAY {
+                let id = 1 + (first + offset * 9) % CHILDREN;
+                let minute = mix(id + day) % 60;
+                present.execute(params![
+                    date,
+                    id,
+                    format!("07:{minute:02}"),
+                    format!("16:{minute:02}")
+                ])?;
+            }
+        }
+        let mut setting = all.prepare("INSERT INTO settings VALUES (?1, ?2)")?;
+        for (name, value) in [
+            ("opening_time", "07:00"),
+            ("closing_time", "18:00"),
+            ("staff_ratio_infants", "1:4"),
+            ("staff_ratio_toddlers", "1:5"),
+            ("staff_ratio_preschool", "1:11"),
+        ] {
+            setting.execute([name, value])?;
+        }
+    }
+    all.commit()
+}
+
+/// A number that looks nothing like its neighbour's.
+fn mix(number: u32) -> u32 {
+    let mixed = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 40) as u32
+}
