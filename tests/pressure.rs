@@ -1,0 +1,94 @@
+//! A real service in a real memory control group: it leaks, and stays alive; without the governor
+//! the kernel kills it.
+//!
+//! Needs root and a memory controller of version 1 or 2. Where a group cannot be made the test says
+//! so and counts as passed with nothing shown.
+#![cfg(all(target_os = "linux", feature = "serde"))]
+
+mod group;
+
+use group::Group;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const LIMIT: u64 = 256 << 20;
+const SIGKILL: i32 = 9;
+
+/// The example, built by cargo beside this test.
+fn tothub() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test has a name");
+    path.pop();
+    path.pop();
+    path.push("examples/tothub");
+    assert!(
+        path.exists(),
+        "{} is missing: cargo builds it with the tests of all features",
+        path.display()
+    );
+    path
+}
+
+fn leak_in(group: &Group, data: &std::path::Path, governor: &str, seconds: &str) -> Output {
+    let mut command = Command::new(tothub());
+    command
+        .args([
+            "--scenario",
+            "leak",
+            "--leak-mib-per-second",
+            "24",
+            "--cooldown",
+            "2",
+        ])
+        .args([
+            "--for",
+            seconds,
+            "--port",
+            "0",
+            "--governor",
+            governor,
+            "--data",
+        ])
+        .arg(data);
+    group
+        .start(&mut command)
+        .wait_with_output()
+        .expect("the service runs")
+}
+
+#[test]
+fn a_leaking_service_restarts_itself_and_lives_and_without_the_governor_is_killed() {
+    let group = match Group::new("leak", LIMIT) {
+        Ok(group) => group,
+        Err(why) => {
+            println!("skipped: no memory control group can be made here: {why}");
+            return;
+        }
+    };
+    let data = tempfile::tempdir().expect("a folder");
+    // Filled outside the limit, as a deployed service's database is.
+    let filled = Command::new(tothub())
+        .args(["--for", "1", "--port", "0", "--data"])
+        .arg(data.path())
+        .output()
+        .expect("the service runs");
+    assert!(filled.status.success(), "{filled:?}");
+
+    let governed = leak_in(&group, data.path(), "on", "30");
+    let account = String::from_utf8_lossy(&governed.stdout);
+    let log = String::from_utf8_lossy(&governed.stderr);
+    assert!(
+        governed.status.success(),
+        "{:?}\n{account}{log}",
+        governed.status
+    );
+    assert_eq!(group.kills(), 0, "the kernel killed\n{account}");
+    let restarts = account.matches("restarted: ").count();
+    assert!(restarts >= 2, "{restarts} restarts\n{account}{log}");
+    assert!(account.contains("256.0 MiB (cgroup_v"), "{account}");
+
+    let alone = leak_in(&group, data.path(), "off", "60");
+    assert_eq!(alone.status.signal(), Some(SIGKILL), "{alone:?}");
+    assert!(group.kills() >= 1);
+    println!("{account}");
+}
