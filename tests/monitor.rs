@@ -1,0 +1,422 @@
+//! The monitor: levels, events, actions, and what it says when it cannot start.
+
+mod truth;
+
+use plimsoll::figures::Roots;
+use plimsoll::{
+    ActionKind, CommandError, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder, Plimsoll,
+    Restart, RestartError, Shrink, StartError, Threshold, heap,
+};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+use truth::alone;
+
+#[global_allocator]
+static HEAP: Plimsoll = Plimsoll::new();
+
+const MIB: u64 = 1 << 20;
+
+/// Room above what the test binary holds, on either figure.
+const LIMIT: u64 = 400 * MIB;
+
+fn held(bytes: u64) -> Vec<u8> {
+    black_box(vec![1u8; bytes as usize])
+}
+
+/// A builder with lines that only the heap of the test itself crosses: resident memory is read from
+/// a recorded tree, because what other tests have freed may still be there.
+fn builder() -> MonitorBuilder {
+    static TREE: LazyLock<tempfile::TempDir> = LazyLock::new(|| recorded_machine(&[]));
+    Monitor::builder().limit(LIMIT).roots(roots(&TREE))
+}
+
+/// `/proc` and `/sys` of a machine with 1 GB and a process with 1 kB, and these files.
+fn recorded_machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    let base = [
+        ("proc/meminfo", "MemTotal: 1000000 kB\n"),
+        (
+            "proc/self/status",
+            "VmRSS: 1 kB\nRssAnon: 1 kB\nRssFile: 0 kB\nRssShmem: 0 kB\n",
+        ),
+    ];
+    for (path, text) in base.iter().chain(files) {
+        let path = tree.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    tree
+}
+
+fn roots(tree: &tempfile::TempDir) -> Roots {
+    Roots::new(tree.path().join("proc"), tree.path().join("sys"))
+}
+
+fn wait_for(monitor: &Monitor, what: &str, mut seen: impl FnMut(&EventKind) -> bool) {
+    let events = monitor.events();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Ok(event) = events.recv_deadline(deadline) {
+        if seen(&event.kind) {
+            return;
+        }
+    }
+    panic!("no event: {what}");
+}
+
+fn entered(level: Level) -> impl FnMut(&EventKind) -> bool {
+    move |kind| matches!(kind, EventKind::Level { from, to, .. } if *to == level && from < to)
+}
+
+fn left_to(level: Level) -> impl FnMut(&EventKind) -> bool {
+    move |kind| matches!(kind, EventKind::Level { from, to, .. } if *to == level && from > to)
+}
+
+#[test]
+fn levels_are_entered_as_the_heap_grows_and_left_as_it_shrinks() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    assert_eq!(monitor.level(), Level::Normal);
+    let first = held(310 * MIB);
+    wait_for(&monitor, "optimise", entered(Level::Optimise));
+    let second = held(60 * MIB);
+    wait_for(&monitor, "critical", entered(Level::Critical));
+    assert_eq!(monitor.level(), Level::Critical);
+    drop(second);
+    drop(first);
+    wait_for(&monitor, "normal", left_to(Level::Normal));
+    assert_eq!(monitor.level(), Level::Normal);
+    let summary = monitor.summary();
+    assert!(summary.levels_entered[Level::Optimise as usize] >= 1);
+    assert_eq!(summary.levels_entered[Level::Critical as usize], 1);
+    assert!(summary.reaction.count >= 1, "woken by the crossing thread");
+}
+
+#[test]
+fn a_monitor_that_starts_above_a_line_says_so_at_once() {
+    let _alone = alone();
+    let kept = held(350 * MIB);
+    let monitor = builder().start().unwrap();
+    wait_for(&monitor, "restart level", |kind| {
+        matches!(
+            kind,
+            EventKind::Level {
+                from: Level::Normal,
+                to: Level::Restart,
+                ..
+            }
+        )
+    });
+    drop(kept);
+}
+
+#[test]
+fn a_crossing_wakes_the_monitor_although_its_interval_is_an_hour() {
+    let _alone = alone();
+    let monitor = builder()
+        .interval(Duration::from_secs(3600))
+        .start()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    // In steps that no single publication shows, on two threads.
+    let (full, done) = (Barrier::new(3), Barrier::new(3));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let pieces: Vec<_> = (0..155_000).map(|_| black_box(vec![1u8; 1000])).collect();
+                full.wait();
+                done.wait();
+                drop(pieces);
+            });
+        }
+        full.wait();
+        wait_for(&monitor, "optimise", entered(Level::Optimise));
+        done.wait();
+    });
+    assert!(monitor.summary().reaction.count >= 1);
+}
+
+/// Holds half of what it is asked for when asked to shrink.
+struct Hoard(Mutex<Vec<Vec<u8>>>);
+
+impl Shrink for Hoard {
+    fn name(&self) -> &str {
+        "hoard"
+    }
+    fn bytes(&self) -> u64 {
+        self.0.lock().unwrap().len() as u64 * MIB
+    }
+    fn shrink(&self, _: Level) -> u64 {
+        let mut pieces = self.0.lock().unwrap();
+        let keep = pieces.len() / 2;
+        (pieces.drain(keep..).count() as u64) * MIB
+    }
+}
+
+#[test]
+fn caches_shrink_and_the_ledger_says_what_that_gave_back() {
+    let _alone = alone();
+    let hoard = Arc::new(Hoard(Mutex::new((0..310).map(|_| held(MIB)).collect())));
+    let monitor = builder().cache(&hoard).start().unwrap();
+    wait_for(&monitor, "normal again", left_to(Level::Normal));
+    let rows = monitor.ledger();
+    let shrunk = rows
+        .iter()
+        .find(|row| row.action == ActionKind::ShrinkCaches)
+        .unwrap();
+    assert!(!shrunk.failed);
+    assert!(shrunk.given_back_bytes >= 150 * MIB, "{shrunk:?}");
+    assert!(shrunk.before.heap_bytes > shrunk.after.heap_bytes);
+    let purged = rows
+        .iter()
+        .find(|row| row.action == ActionKind::PurgeArenas)
+        .unwrap();
+    assert_eq!(purged.failed, cfg!(not(feature = "jemalloc")));
+    // Settled figures follow.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while monitor.ledger()[0].settled.is_none() {
+        assert!(Instant::now() < deadline, "never settled");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(hoard);
+}
+
+#[test]
+fn every_callback_runs_although_one_panics_and_that_is_reported() {
+    let _alone = alone();
+    let seen = Arc::new(AtomicU64::new(0));
+    let counting = |seen: &Arc<AtomicU64>| {
+        let seen = Arc::clone(seen);
+        move |_: &plimsoll::Event| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let monitor = builder()
+        .on_event(counting(&seen))
+        .on_event(|_| std::panic::resume_unwind(Box::new("a broken callback")))
+        .on_event(counting(&seen))
+        .start()
+        .unwrap();
+    wait_for(&monitor, "a fault", |kind| {
+        matches!(kind, EventKind::Fault(Fault::CallbackPanicked))
+    });
+    assert!(seen.load(Ordering::Relaxed) >= 2);
+    assert!(monitor.optimise().is_ok(), "the monitor goes on");
+}
+
+#[test]
+fn a_callback_may_allocate_ask_for_figures_and_register_caches() {
+    let _alone = alone();
+    let called = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&called);
+    let monitor = builder()
+        .on_event(move |event| {
+            if matches!(event.kind, EventKind::Level { .. }) {
+                drop(black_box(vec![0u8; 10_000]));
+                assert!(heap().live_bytes() > 0);
+                flag.store(true, Ordering::Relaxed);
+            }
+        })
+        .start()
+        .unwrap();
+    let kept = held(310 * MIB);
+    wait_for(&monitor, "an action", |kind| {
+        matches!(kind, EventKind::Action(_))
+    });
+    assert!(called.load(Ordering::Relaxed));
+    drop(kept);
+}
+
+#[test]
+fn optimise_answers_its_rows_and_observe_only_refuses() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    let rows = monitor.optimise().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(monitor.restart(), RestartError::NotConfigured);
+    monitor.stop();
+
+    let monitor = builder().observe_only().start().unwrap();
+    assert_eq!(monitor.optimise().unwrap_err(), CommandError::ObserveOnly);
+    let kept = held(380 * MIB);
+    wait_for(&monitor, "critical", entered(Level::Critical));
+    assert!(monitor.ledger().is_empty());
+    drop(kept);
+}
+
+#[test]
+fn there_is_one_monitor_and_another_after_it_has_stopped() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    assert!(matches!(builder().start(), Err(StartError::AlreadyRunning)));
+    monitor.stop();
+    for _ in 0..20 {
+        builder().start().unwrap().stop();
+    }
+}
+
+#[test]
+fn absurd_settings_are_all_named_with_their_values() {
+    let _alone = alone();
+    let said = Monitor::builder()
+        .limit(0)
+        .levels(Levels {
+            optimise: Threshold {
+                enter: 80.0,
+                leave: 0.7,
+            },
+            ..Levels::default()
+        })
+        .start()
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("`limit` is 0"), "{said}");
+    assert!(said.contains("`levels.optimise` is enter 80"), "{said}");
+    // And nothing of it stays behind.
+    builder().start().unwrap();
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_stops_the_start_and_names_the_file() {
+    let _alone = alone();
+    let limit = "sys/fs/cgroup/app/memory.max";
+    let tree = recorded_machine(&[
+        ("proc/self/cgroup", "0::/app\n"),
+        (
+            "proc/self/mountinfo",
+            "1 1 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        ),
+        (limit, "lots\n"),
+    ]);
+    let roots = roots(&tree);
+    let said = Monitor::builder()
+        .roots(roots.clone())
+        .start()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("memory.max") && said.contains("\"lots\""),
+        "{said}"
+    );
+
+    // With the file mended it starts, and reads limit and resident memory from the tree.
+    std::fs::write(tree.path().join(limit), "500000000\n").unwrap();
+    let monitor = Monitor::builder().roots(roots).start().unwrap();
+    assert_eq!(monitor.limit().bytes, 500_000_000);
+    assert_eq!(monitor.status().process.unwrap().anonymous_bytes, 1024);
+}
+
+#[test]
+fn without_a_state_file_the_first_restart_waits_for_the_cooldown() {
+    let _alone = alone();
+    let kept = held(350 * MIB);
+    let monitor = builder().restart(Restart::Exit(7)).start().unwrap();
+    wait_for(&monitor, "withheld", |kind| {
+        matches!(kind, EventKind::RestartWithheld(_))
+    });
+    assert_eq!(monitor.summary().restarts_withheld, 1);
+    drop(kept);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_child_of_a_fork_has_no_monitor_until_it_starts_one() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    // SAFETY: the child starts a monitor of its own, stops it and leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            assert_eq!(monitor.optimise().unwrap_err(), CommandError::NotRunning);
+            let own = builder().start().unwrap();
+            let kept = held(310 * MIB);
+            wait_for(&own, "optimise in the child", entered(Level::Optimise));
+            drop(kept);
+            own.stop();
+        }));
+        // SAFETY: ends the child without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(fine.is_err())) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child just made.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "the child failed"
+    );
+    assert!(monitor.optimise().is_ok(), "the parent's goes on");
+}
+
+#[cfg(feature = "jemalloc")]
+#[test]
+fn jemallocs_options_are_read_back() {
+    let _alone = alone();
+    let monitor = builder()
+        .jemalloc(plimsoll::JemallocOptions::default().dirty_decay_ms(2500))
+        .start()
+        .unwrap();
+    let option = |name: &str| {
+        let options = monitor.jemalloc_options();
+        options
+            .iter()
+            .find(|option| option.name == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(option("dirty_decay_ms").effective.as_deref(), Some("2500"));
+    assert_eq!(option("muzzy_decay_ms").effective.as_deref(), Some("0"));
+    let background = option("background_thread");
+    assert_eq!(background.effective.as_deref(), Some("true"));
+    assert!(!background.is_ineffective());
+}
+
+#[cfg(feature = "jemalloc")]
+#[test]
+fn jemallocs_figures_are_in_order_and_a_purge_takes_the_dirty_pages() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    let pieces: Vec<_> = (0..20_000).map(|_| black_box(vec![1u8; 8000])).collect();
+    let full = plimsoll::figures::jemalloc().unwrap();
+    assert!(full.allocated >= 20_000 * 8000);
+    assert!(full.allocated <= full.active && full.active <= full.resident);
+    drop(pieces);
+    monitor.optimise().unwrap();
+    let purged = plimsoll::figures::jemalloc().unwrap();
+    assert!(purged.resident < full.resident - 100 * MIB);
+    assert!(purged.read_at > full.read_at);
+    let arenas = plimsoll::figures::jemalloc_arenas().unwrap();
+    assert_eq!(arenas.len(), purged.arenas as usize);
+    assert!(arenas.iter().map(|arena| arena.allocated).sum::<u64>() > 0);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn the_status_serialises_as_the_contract_says() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    let status = serde_json::to_value(monitor.status()).unwrap();
+    for (group, fields) in [
+        (
+            "heap",
+            "live_bytes live_blocks allocations deallocations peak_bytes threads",
+        ),
+        (
+            "allocator",
+            "allocated active resident mapped retained metadata dirty",
+        ),
+        ("process", "resident_bytes anonymous_bytes"),
+        ("limit", "bytes"),
+    ] {
+        for field in fields.split(' ') {
+            assert!(status[group][field].is_u64(), "{group}.{field} in {status}");
+        }
+    }
+    assert_eq!(status["limit"]["source"], "configured");
+    assert!(status["utilization"]["heap"].as_f64().unwrap() < 1.0);
+    assert!(status["utilization"]["resident"].is_f64());
+    assert!(["heap", "resident"].contains(&status["utilization"]["deciding"].as_str().unwrap()));
+    assert_eq!(status["level"], "normal");
+    assert!(status["uptime_seconds"].is_f64());
+}
