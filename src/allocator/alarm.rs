@@ -19,13 +19,19 @@ static RINGING: AtomicU32 = AtomicU32::new(0);
 static CROSSED_AT: AtomicU64 = AtomicU64::new(0);
 static EPOCH: OnceCell<Instant> = OnceCell::new();
 
+/// Nanoseconds since the first call: a clock that neither allocates nor waits.
+pub(crate) fn nanoseconds() -> u64 {
+    EPOCH.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
 /// Somebody waits already: there is one line, and one who waits for it.
 #[derive(Debug)]
 pub(crate) struct AlreadyInstalled;
 
 /// From now on `waiter` is unparked when the line is crossed.
 pub(crate) fn install(waiter: Thread) -> Result<(), AlreadyInstalled> {
-    EPOCH.get_or_init(Instant::now);
+    // So that the ringing thread finds it made.
+    nanoseconds();
     let waiter = Box::into_raw(Box::new(waiter));
     WAITER
         .compare_exchange(
@@ -62,10 +68,7 @@ pub(crate) fn ring() {
     RINGING.fetch_add(1, Ordering::SeqCst);
     let waiter = WAITER.load(Ordering::SeqCst);
     if !waiter.is_null() {
-        if let Some(epoch) = EPOCH.get() {
-            let nanos = epoch.elapsed().as_nanos() as u64;
-            CROSSED_AT.store(nanos.max(1), Ordering::Relaxed);
-        }
+        CROSSED_AT.store(nanoseconds().max(1), Ordering::Relaxed);
         // SAFETY: not freed while `RINGING` is above zero, which it was before the load.
         unsafe { (*waiter).unpark() };
     }
@@ -75,8 +78,7 @@ pub(crate) fn ring() {
 /// How long ago the line was crossed, in nanoseconds, if it was since the last call.
 pub(crate) fn take_crossing() -> Option<u64> {
     let at = CROSSED_AT.swap(0, Ordering::Relaxed);
-    let now = EPOCH.get()?.elapsed().as_nanos() as u64;
-    (at != 0).then(|| now.saturating_sub(at))
+    (at != 0).then(|| nanoseconds().saturating_sub(at))
 }
 
 /// In the child of a fork: the one who waited is not here, nor is anyone who was ringing. The

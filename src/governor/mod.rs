@@ -5,6 +5,7 @@
 //! | `config` | what the program asks for, checked as a whole |
 //! | `monitor` | the program's handle |
 //! | `watch` | the thread: look, decide, act, arm, sleep |
+//! | `latency` | being run soon after a wake-up |
 //! | `level` | states with entries and exits |
 //! | `actions` | what can be done |
 //! | `ledger` | what was done, and what it gave back |
@@ -16,6 +17,7 @@
 mod actions;
 mod config;
 mod event;
+mod latency;
 mod ledger;
 mod level;
 mod monitor;

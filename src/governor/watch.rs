@@ -11,6 +11,7 @@
 use super::actions::purge_arenas;
 use super::config::Callback;
 use super::event::{Event, EventKind, Events, Fault};
+use super::latency::ask_for_short_slices;
 use super::ledger::{ActionKind, Held, LedgerRow};
 use super::level::{Level, Levels};
 use super::monitor::{Command, Shared, lock};
@@ -128,6 +129,7 @@ impl Watch {
     }
 
     pub(super) fn run(mut self) {
+        ask_for_short_slices();
         self.report(EventKind::Started { limit: self.limit });
         if heap().allocations() == 0 {
             self.report(EventKind::Fault(Fault::NotInstalled));
