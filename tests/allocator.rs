@@ -315,6 +315,25 @@ fn what_a_thread_leaves_behind_stays_counted_when_it_is_gone() {
 }
 
 #[test]
+fn a_thread_that_has_ended_has_handed_its_block_back() {
+    // Another test's threads come and go; these alone would be left in the hundreds.
+    for _ in 0..500 {
+        std::thread::spawn(|| drop(black_box(vec![0u8; 10])))
+            .join()
+            .unwrap();
+    }
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while heap().threads() > 200 {
+        assert!(
+            std::time::Instant::now() < patience,
+            "{} threads",
+            heap().threads()
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn more_than_a_thousand_threads_at_once_are_each_counted() {
     const THREADS: usize = 1100;
     let here = Arc::new(Barrier::new(THREADS + 1));
