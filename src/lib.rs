@@ -1,6 +1,70 @@
 //! A load line for the heap.
-#![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
+//!
+//! Plimsoll is a global allocator that counts, exact to the byte and without a lock, and a monitor
+//! that acts on what it sees before the kernel does. Swap it in with two lines:
+//!
+//! ```
+//! #[global_allocator]
+//! static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+//!
+//! fn main() {
+//!     let kept = vec![0u8; 1000];
+//!     let heap = plimsoll::heap();
+//!     println!("{} bytes in {} blocks", heap.live_bytes(), heap.live_blocks());
+//! #   drop(kept);
+//! }
+//! ```
+//!
+//! # Three ways to use it
+//!
+//! **In a service**, with a [`Monitor`] beside it: levels at 75, 80 and 90 % of whatever limit the
+//! process is under, caches that shrink, pages that are given back, and a restart in place before
+//! the kernel kills.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), plimsoll::StartError> {
+//! let monitor = plimsoll::Monitor::builder()
+//!     .restart(plimsoll::Restart::Exec)
+//!     .state_file("service.state")
+//!     .start()?;
+//! println!("{:?}", monitor.status());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **In tests**, with [`measure`]: what a piece of work allocated, on this thread alone, whatever
+//! other tests do meanwhile.
+//!
+//! **In benchmarks**, by the same figures beside the times.
+//!
+//! # The figures
+//!
+//! | figure | from | exact? |
+//! |---|---|---|
+//! | [`heap`] | our own counters | to the byte when nothing runs; an interval that holds the truth while threads do |
+//! | [`threads`] | the same, thread by thread | for each thread |
+//! | [`measure`] | this thread's | to the byte, peak included |
+//! | [`figures::jemalloc`] | jemalloc's statistics | as jemalloc has them, with their age |
+//! | [`figures::ProcessFigures`] | the kernel | to some tens of pages for each processor |
+//! | [`figures::LimitReader`] | control groups, resource limits, memory | as set |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
+//! | `serde` | no | `Serialize` for figures and status |
+//! | `full` | no | all of them |
+//!
+//! # Limits
+//!
+//! Linux on x86-64 and AArch64 is first class. On other Unix systems the allocator counts the same
+//! way, and the monitor cannot start, because figures and limits come from `/proc`. Elsewhere all
+//! threads count in one shared block: exact, but slower. A signal handler must not allocate (POSIX
+//! does not allow it either): one that interrupts a count loses it. An operation that another
+//! thread is in the middle of during a `fork` may be half counted in the child.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 
 mod allocator;
 #[cfg(not(plimsoll_loom))]

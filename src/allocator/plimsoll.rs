@@ -34,8 +34,8 @@ pub type Inner = std::alloc::System;
 ///
 /// # Cost
 ///
-/// Fourteen to eighteen instructions for an allocation and its free over the allocator inside on
-/// x86-64 (the `peers` benchmark counts them), 256 bytes for each thread alive at once, and one
+/// Sixteen to nineteen instructions for an allocation and its free over the allocator inside on
+/// x86-64, by whether the calls are inlined (the `peers` benchmark counts them), 256 bytes for each thread alive at once, and one
 /// shared atomic addition for every 256 KiB that a thread allocates or frees.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plimsoll<A = Inner> {

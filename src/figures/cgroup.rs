@@ -4,6 +4,8 @@
 //! where the hierarchies are mounted and which part of them is visible there (in a container, often
 //! only the process's own). A limit on any group above counts too, so the files of every group
 //! from the process's own up to the mount are candidates.
+//!
+//! Names of groups are bytes, not text: one that is not UTF-8 has a limit like any other.
 
 use super::limits::LimitSource;
 use super::roots::Roots;
@@ -42,9 +44,19 @@ pub(crate) fn candidates(roots: &Roots, groups: &[u8], mounts: &[u8]) -> Vec<Can
     found
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &str> {
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n')
-        .filter_map(|line| std::str::from_utf8(line).ok())
+}
+
+/// A path as the kernel writes it, any bytes; elsewhere than on Unix as near as text comes.
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt;
+        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    }
+    #[cfg(not(unix))]
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,18 +84,18 @@ struct Group {
 }
 
 impl Group {
-    fn parse(line: &str) -> Option<Group> {
-        let mut parts = line.splitn(3, ':');
+    fn parse(line: &[u8]) -> Option<Group> {
+        let mut parts = line.splitn(3, |&byte| byte == b':');
         let id = parts.next()?;
         let controllers = parts.next()?;
-        let path = PathBuf::from(parts.next()?);
-        if id == "0" && controllers.is_empty() {
+        let path = path_of(parts.next()?.to_vec());
+        if id == b"0" && controllers.is_empty() {
             let version = Version::V2;
             return Some(Group { version, path });
         }
         controllers
-            .split(',')
-            .any(|name| name == "memory")
+            .split(|&byte| byte == b',')
+            .any(|name| name == b"memory")
             .then_some(Group {
                 version: Version::V1,
                 path,
@@ -111,21 +123,26 @@ struct Mount {
 
 impl Mount {
     /// `id parent device root point options [fields] - type source super-options`.
-    fn parse(line: &str) -> Option<Mount> {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let space = |byte: &u8| *byte == b' ';
+        let hyphen = line.windows(3).position(|window| window == b" - ")?;
+        let mut fields = line[..hyphen].split(space).skip(3);
         let root = unescape(fields.next()?);
         let point = unescape(fields.next()?);
-        let mut fields = file_system.split(' ');
+        let mut fields = line[hyphen + 3..].split(space);
         let version = match fields.next()? {
-            "cgroup2" => Version::V2,
-            "cgroup" => {
-                let options = fields.nth(1)?;
-                options.split(',').find(|&option| option == "memory")?;
+            b"cgroup2" => Version::V2,
+            b"cgroup" => {
+                let mut options = fields.nth(1)?.split(|&byte| byte == b',');
+                options.find(|&option| option == b"memory")?;
                 Version::V1
             }
             _ => return None,
         };
+        // An empty root would turn a group's path, absolute as it is, into one below the mount.
+        if !root.has_root() || !point.has_root() {
+            return None;
+        }
         Some(Mount {
             version,
             root,
@@ -155,28 +172,27 @@ impl Mount {
 }
 
 /// Undoes the octal escapes of `mountinfo`: `\040` for a space.
-fn unescape(text: &str) -> PathBuf {
-    let mut plain = String::with_capacity(text.len());
+fn unescape(text: &[u8]) -> PathBuf {
+    let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        plain.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 4)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-            .filter(u8::is_ascii);
-        match code {
-            Some(code) => {
-                plain.push(char::from(code));
-                rest = &rest[at + 4..];
-            }
-            None => {
-                plain.push('\\');
-                rest = &rest[at + 1..];
-            }
-        }
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'\\').then(|| octal(after)).flatten();
+        plain.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() {
+            &after[3..]
+        } else {
+            after
+        };
     }
-    plain.push_str(rest);
-    PathBuf::from(plain)
+    path_of(plain)
+}
+
+/// The byte that the first three digits make.
+fn octal(text: &[u8]) -> Option<u8> {
+    let code = text.get(..3)?.iter().try_fold(0u16, |code, &digit| {
+        matches!(digit, b'0'..=b'7').then(|| code * 8 + u16::from(digit - b'0'))
+    })?;
+    u8::try_from(code).ok()
 }
 
 #[cfg(test)]
@@ -266,6 +282,32 @@ mod tests {
             paths("0::/\n", mounts),
             ["/mnt/my groups/memory.max", "/mnt/my groups/memory.high"]
         );
+    }
+
+    #[test]
+    fn a_backslash_without_three_octal_digits_is_a_backslash() {
+        for (escaped, plain) in [
+            ("/a\\134b", "/a\\b"),
+            ("/a\\+12", "/a\\+12"),
+            ("/a\\777", "/a\\777"),
+            ("/a\\04", "/a\\04"),
+        ] {
+            assert_eq!(unescape(escaped.as_bytes()), Path::new(plain), "{escaped}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_group_whose_name_is_not_utf_8_is_asked() {
+        let roots = Roots::new("/p", "/s");
+        let found = candidates(&roots, b"0::/a\xff\n", V2.as_bytes());
+        let expected = path_of(b"/s/fs/cgroup/a\xff/memory.max".to_vec());
+        assert_eq!(found[0].path, expected);
+    }
+
+    #[test]
+    fn a_mount_without_an_absolute_root_is_none() {
+        assert!(paths("0::/\n", "30 25 0:26  /sys/fs/cgroup rw - cgroup2 x rw\n").is_empty());
     }
 
     #[test]

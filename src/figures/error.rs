@@ -31,6 +31,11 @@ pub enum FigureError {
         /// The field.
         field: &'static str,
     },
+    /// This operating system has no such files; only recorded ones can be read here.
+    Unsupported {
+        /// Its name, as [`std::env::consts::OS`] has it.
+        system: &'static str,
+    },
 }
 
 impl FigureError {
@@ -42,10 +47,11 @@ impl FigureError {
     }
 
     pub(crate) fn malformed(path: &Path, found: &[u8], expected: &'static str) -> FigureError {
+        let found = found.trim_ascii();
         let shown = &found[..found.len().min(60)];
         FigureError::Malformed {
             path: path.to_owned(),
-            found: String::from_utf8_lossy(shown.trim_ascii_end()).into_owned(),
+            found: String::from_utf8_lossy(shown).into_owned(),
             expected,
         }
     }
@@ -61,7 +67,9 @@ impl FigureError {
 impl fmt::Display for FigureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FigureError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            FigureError::Io { path, error } => {
+                write!(f, "{}: {error}; expected a readable file", path.display())
+            }
             FigureError::Malformed {
                 path,
                 found,
@@ -73,6 +81,9 @@ impl fmt::Display for FigureError {
             ),
             FigureError::Missing { path, field } => {
                 write!(f, "{}: expected a field `{field}`", path.display())
+            }
+            FigureError::Unsupported { system } => {
+                write!(f, "found the operating system {system:?}, expected Linux")
             }
         }
     }

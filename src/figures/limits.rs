@@ -84,8 +84,10 @@ impl LimitReader {
     ///
     /// # Errors
     ///
-    /// A configured limit of 0, or a file under `/proc` that cannot be read.
+    /// A configured limit of 0, a file under `/proc` that cannot be read, or
+    /// [`FigureError::Unsupported`] on other systems than Linux.
     pub fn new(roots: Roots, configured: Option<u64>) -> Result<LimitReader, FigureError> {
+        roots.supported()?;
         let process = roots.proc().join("self");
         if configured == Some(0) {
             let path = Path::new("configured limit");
@@ -106,7 +108,8 @@ impl LimitReader {
 
     /// The smallest limit now; of equals the first in the order of [`LimitSource`].
     ///
-    /// Allocates nothing unless the process was moved to another control group, or it fails.
+    /// Allocates nothing unless the process was moved to another control group, it fails, or a
+    /// control group's file has a path of 384 bytes or more.
     ///
     /// # Errors
     ///
@@ -172,14 +175,16 @@ impl LimitReader {
     fn find_candidates(&mut self) -> Result<(), FigureError> {
         let mut buffer = [0; BUFFER];
         let groups = small_file::read_if_there(&self.groups_path, &mut buffer)?;
-        self.groups = groups.unwrap_or_default().to_vec();
+        let groups = groups.unwrap_or_default().to_vec();
         let mounts_path = self.roots.proc().join("self/mountinfo");
         let mounts = match std::fs::read(&mounts_path) {
             Ok(mounts) => mounts,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(FigureError::io(&mounts_path, error)),
         };
-        self.candidates = cgroup::candidates(&self.roots, &self.groups, &mounts);
+        self.candidates = cgroup::candidates(&self.roots, &groups, &mounts);
+        // Last, so that a failure above is tried again at the next read.
+        self.groups = groups;
         Ok(())
     }
 }
@@ -207,13 +212,11 @@ fn group_limit(path: &Path, text: &[u8]) -> Result<Option<u64>, FigureError> {
 }
 
 /// The soft limit in a row of `/proc/self/limits`; `None` for none.
-fn resource_limit(path: &Path, text: &[u8], row: &str) -> Result<Option<u64>, FigureError> {
+fn resource_limit(path: &Path, text: &[u8], row: &'static str) -> Result<Option<u64>, FigureError> {
     let line = text
         .split(|&byte| byte == b'\n')
         .find_map(|line| line.strip_prefix(row.as_bytes()));
-    let Some(line) = line else {
-        return Ok(None);
-    };
+    let line = line.ok_or_else(|| FigureError::missing(path, row))?;
     let value = line
         .split(u8::is_ascii_whitespace)
         .find(|word| !word.is_empty())
@@ -334,6 +337,34 @@ mod tests {
     }
 
     #[test]
+    fn hybrid_docker_and_kubernetes_trees_show_the_limit() {
+        let v1 = "/sys/fs/cgroup/memory/memory.limit_in_bytes";
+        let unified = "40 25 0:40 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let hybrid = limit(&[
+            ("/proc/self/cgroup", "4:memory:/app\n1:cpu:/\n0::/\n"),
+            ("/proc/self/mountinfo", &format!("{MOUNTS_V1}{unified}")),
+            ("/sys/fs/cgroup/memory/app/memory.limit_in_bytes", "4096\n"),
+            ("/sys/fs/cgroup/unified/cgroup.procs", "1\n"),
+        ]);
+        assert_eq!(hybrid.unwrap(), (4096, LimitSource::CgroupV1));
+        for group in ["/docker/ab12", "/kubepods/burstable/pod7/cd34"] {
+            let mounts = MOUNTS_V1.replace(" / ", &format!(" {group} "));
+            let bound = limit(&[
+                ("/proc/self/cgroup", &format!("4:memory:{group}\n")),
+                ("/proc/self/mountinfo", &mounts),
+                (v1, "8192\n"),
+            ]);
+            assert_eq!(bound.unwrap(), (8192, LimitSource::CgroupV1), "{group}");
+        }
+        let namespace = limit(&[
+            ("/proc/self/cgroup", "0::/../pod7\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/memory.max", "2048\n"),
+        ]);
+        assert_eq!(namespace.unwrap(), (2048, LimitSource::CgroupV2Max));
+    }
+
+    #[test]
     fn a_configured_limit_counts_only_when_it_is_the_smallest() {
         let tree = machine(&[]);
         let found = reader(&tree, Some(1000)).read().unwrap();
@@ -379,6 +410,12 @@ mod tests {
     }
 
     #[test]
+    fn resource_limits_without_their_rows_are_an_error_and_not_unlimited() {
+        let said = limit(&[("/proc/self/limits", "Max cpu time  unlimited\n")]).unwrap_err();
+        assert!(said.to_string().contains("`Max address space`"), "{said}");
+    }
+
+    #[test]
     fn no_limit_at_all_is_an_error_and_not_an_ocean() {
         let tree = machine(&[("/proc/meminfo", "MemFree: 1 kB\n")]);
         let said = reader(&tree, None).read().unwrap_err().to_string();
@@ -400,5 +437,35 @@ mod tests {
         std::fs::write(tree.path().join("proc/self/cgroup"), "0::/b\n").unwrap();
         assert_eq!(reader.read().unwrap().bytes, 50);
         assert_eq!(reader.all().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_move_that_could_not_be_followed_is_tried_again() {
+        let tree = machine(&[
+            ("/proc/self/cgroup", "0::/a\n"),
+            ("/proc/self/mountinfo", MOUNTS_V2),
+            ("/sys/fs/cgroup/a/memory.max", "100\n"),
+            ("/sys/fs/cgroup/b/memory.max", "50\n"),
+        ]);
+        let mut reader = reader(&tree, None);
+        let mounts = tree.path().join("proc/self/mountinfo");
+        std::fs::remove_file(&mounts).unwrap();
+        std::fs::create_dir(&mounts).unwrap();
+        std::fs::write(tree.path().join("proc/self/cgroup"), "0::/b\n").unwrap();
+        assert!(reader.read().is_err());
+        std::fs::remove_dir(&mounts).unwrap();
+        std::fs::write(&mounts, MOUNTS_V2).unwrap();
+        assert_eq!(reader.read().unwrap().bytes, 50);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            groups in proptest::collection::vec(0u8.., 0..100),
+            mounts in proptest::collection::vec(0u8.., 0..200),
+            value in "(Max address space|MemTotal:)?[ \\PC\n]{0,30}( kB)?\n?",
+        ) {
+            fuzz_parse(&groups, &mounts, value.as_bytes());
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! What the kernel says this process holds.
+//! What the kernel says this process holds: the memory lines of `/proc/self/status`.
+//!
+//! Resident memory is anonymous, file-backed or shared. Only the anonymous part is ours in the
+//! sense that the kernel cannot drop it to make room; it is the one held against a limit.
 
 use super::error::FigureError;
 use super::roots::Roots;
@@ -7,9 +10,12 @@ use std::time::Instant;
 
 /// The process's memory from `/proc/self/status`, in bytes.
 ///
-/// The kernel counts pages per processor and adds up in batches, so each figure may be off by some
-/// tens of pages for each processor. The exact sums of `smaps_rollup` walk every page table and
-/// take milliseconds; this takes some 20 µs.
+/// The kernel counts pages per processor and adds up in batches. Between Linux 6.2 and the change
+/// of 2025 that made it sum them for this file, each figure may be off by the larger of 32 and
+/// twice the processors, in pages, for each processor: 1 MiB with 8 of them, 32 MiB with 64 and
+/// pages of 4 KiB. Before 6.2 it is 64 pages for each thread. The sums of `smaps_rollup` are exact
+/// on every kernel, but walk every page table and take milliseconds for a large heap; this takes
+/// some tens of µs, whatever the size.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -36,8 +42,9 @@ impl ProcessFigures {
     /// # Errors
     ///
     /// When the file cannot be read, or lacks a field that Linux has had since 4.5; on other
-    /// systems there is no such file.
+    /// systems [`FigureError::Unsupported`].
     pub fn read(roots: &Roots) -> Result<ProcessFigures, FigureError> {
+        roots.supported()?;
         let path = roots.status();
         let mut buffer = [0; BUFFER];
         let text = small_file::read(path, &mut buffer)?;

@@ -1,5 +1,6 @@
 //! Where `/proc` and `/sys` are: the real ones, or a tree that a test recorded.
 
+use super::error::FigureError;
 use std::path::{Path, PathBuf};
 
 /// The roots of the kernel's file systems.
@@ -31,6 +32,17 @@ impl Roots {
     /// What stands for `/proc`.
     pub fn proc(&self) -> &Path {
         &self.proc
+    }
+
+    /// Whether there can be files here: on Linux always, elsewhere only in a recorded tree.
+    pub(crate) fn supported(&self) -> Result<(), FigureError> {
+        let linux = cfg!(any(target_os = "linux", target_os = "android"));
+        if linux || self.proc != Path::new("/proc") {
+            return Ok(());
+        }
+        Err(FigureError::Unsupported {
+            system: std::env::consts::OS,
+        })
     }
 
     pub(crate) fn status(&self) -> &Path {

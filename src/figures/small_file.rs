@@ -1,11 +1,12 @@
 //! Reading the kernel's small text files without allocating.
 //!
-//! `File::open` copies a path of up to 383 bytes to the stack, and the text goes into a buffer
-//! that the caller brings.
+//! `File::open` copies a path of up to 383 bytes to the stack (it allocates for a longer one), and
+//! the text goes into a buffer that the caller brings. A file that is not there costs no allocation
+//! either: that is everyday for control groups, whose topmost has no limit files.
 
 use super::error::FigureError;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 /// Room for the largest of the files that are read again and again: `/proc/self/status` is about
@@ -14,24 +15,8 @@ pub(crate) const BUFFER: usize = 8 * 1024;
 
 /// Reads a file that fits the buffer.
 pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8; BUFFER]) -> Result<&'a [u8], FigureError> {
-    let fail = |error| FigureError::io(path, error);
-    let mut file = File::open(path).map_err(fail)?;
-    let mut length = 0;
-    loop {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) if length == BUFFER => {
-                return Err(FigureError::malformed(
-                    path,
-                    buffer,
-                    "a file of at most 8 KiB",
-                ));
-            }
-            Ok(0) => return Ok(&buffer[..length]),
-            Ok(more) => length += more,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(fail(error)),
-        }
-    }
+    let length = fill(path, buffer).map_err(|error| FigureError::io(path, error))?;
+    within(path, buffer, length)
 }
 
 /// [`read`], with `None` for a file that is not there.
@@ -39,15 +24,43 @@ pub(crate) fn read_if_there<'a>(
     path: &Path,
     buffer: &'a mut [u8; BUFFER],
 ) -> Result<Option<&'a [u8]>, FigureError> {
-    match read(path, buffer) {
-        Ok(text) => Ok(Some(text)),
-        Err(FigureError::Io { error, .. })
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-        {
+    match fill(path, buffer) {
+        Ok(length) => within(path, buffer, length).map(Some),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(FigureError::io(path, error)),
     }
+}
+
+/// How many bytes the file has, up to the size of the buffer.
+fn fill(path: &Path, buffer: &mut [u8; BUFFER]) -> io::Result<usize> {
+    let mut file = File::open(path)?;
+    let mut length = 0;
+    loop {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => return Ok(length),
+            Ok(more) => length += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A full buffer may hold only the start of a file, and the start of a number is another number.
+fn within<'a>(
+    path: &Path,
+    buffer: &'a [u8; BUFFER],
+    length: usize,
+) -> Result<&'a [u8], FigureError> {
+    if length == BUFFER {
+        return Err(FigureError::malformed(
+            path,
+            buffer,
+            "a file of less than 8 KiB",
+        ));
+    }
+    Ok(&buffer[..length])
 }
 
 /// A decimal number: digits alone, no sign, at most `u64::MAX`.

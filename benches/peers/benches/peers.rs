@@ -1,72 +1,359 @@
-//! Plimsoll beside its peers: one command, one table of ratios.
+//! Plimsoll beside its peers: `cargo bench -p plimsoll-peers --bench peers`.
+//!
+//! Every allocator's worker runs every workload in turn, round after round, so that a machine whose
+//! speed drifts slows all of them alike. A ratio is taken within a round, to the bare allocator
+//! that the same crate stands on; the table shows the median over the rounds and, in brackets, the
+//! least and the most. Instructions are counted by callgrind and do not depend on the machine's
+//! mood.
 //!
 //! ```text
-//! cargo bench -p plimsoll-peers                              all of it, some seven minutes
-//! cargo bench -p plimsoll-peers -- --quick                   a first look, about one minute
-//! cargo bench -p plimsoll-peers -- --only plimsoll,cap --workload pair,instructions
-//! cargo bench -p plimsoll-peers -- --rounds 25 --json peers.json
+//! cargo bench -p plimsoll-peers --bench peers -- [--rounds N] [--only NAME,…] [--workload NAME,…]
+//!                                                [--at-most INSTRUCTIONS]
 //! ```
 //!
-//! Cargo builds the workers first, because this target names them by `CARGO_BIN_EXE_*`. How it
-//! is measured is told in `src/driver/mod.rs`.
+//! With `--at-most` it fails when Plimsoll's pair takes more instructions than that over bare.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program, not a library"
+)]
 
-use plimsoll_peers::driver::{self, Peer};
-use std::process::ExitCode;
+use plimsoll_peers::WORKLOADS;
+use std::process::{Command, ExitCode};
 
-const JEMALLOC: &str = "bare-jemalloc";
-const SYSTEM: &str = "bare-system";
+struct Peer {
+    name: &'static str,
+    worker: &'static str,
+    /// The bare allocator inside, an index of [`PEERS`].
+    base: usize,
+}
+
+const JEMALLOC: usize = 0;
+const SYSTEM: usize = 1;
 
 macro_rules! peer {
-    ($name:literal, $base:expr, $note:literal) => {
+    ($name:literal, $base:expr) => {
         Peer {
             name: $name,
             worker: env!(concat!("CARGO_BIN_EXE_peer-", $name)),
             base: $base,
-            note: $note,
         }
     };
 }
 
-/// The rows, in their order.
-static PEERS: [Peer; 10] = [
-    peer!("bare-jemalloc", JEMALLOC, ""),
-    peer!("plimsoll", JEMALLOC, "without its monitor"),
-    peer!(
-        "thresher",
-        JEMALLOC,
-        "one figure, known to within 64 KiB a thread"
-    ),
-    peer!(
-        "divan",
-        JEMALLOC,
-        "its `AllocProfiler` counts on every thread all the time, but only a divan benchmark can \
-         read the figures; that it counts shows in the instructions alone"
-    ),
-    peer!(
-        "cap",
-        JEMALLOC,
-        "live bytes only, without its feature `stats`"
-    ),
-    peer!(
-        "tracking-allocator",
-        JEMALLOC,
-        "with a tracker that adds up live bytes in one atomic, the least it can be asked for"
-    ),
-    peer!("bare-system", SYSTEM, ""),
-    peer!(
-        "stats_alloc",
-        SYSTEM,
-        "on stable Rust its constructor is not `const`, so only the system's allocator can be inside"
-    ),
-    peer!("peak_alloc", SYSTEM, "made for the system's allocator"),
-    peer!(
-        "dhat",
-        SYSTEM,
-        "made for the system's allocator, and takes a backtrace for every block: a profiler, and \
-         another kind of tool"
-    ),
+const PEERS: [Peer; 10] = [
+    peer!("bare-jemalloc", JEMALLOC),
+    peer!("bare-system", SYSTEM),
+    peer!("plimsoll", JEMALLOC),
+    peer!("cap", JEMALLOC),
+    peer!("thresher", JEMALLOC),
+    peer!("divan", JEMALLOC),
+    peer!("tracking-allocator", JEMALLOC),
+    peer!("stats_alloc", SYSTEM),
+    peer!("peak_alloc", SYSTEM),
+    peer!("dhat", SYSTEM),
 ];
 
+/// A column: a workload on a number of threads.
+struct Column {
+    workload: &'static str,
+    threads: usize,
+    /// Operations that take the bare allocator roughly 100 ms.
+    operations: usize,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column {
+        workload: "pair",
+        threads: 1,
+        operations: 20_000_000,
+    },
+    Column {
+        workload: "pair",
+        threads: 2,
+        operations: 20_000_000,
+    },
+    Column {
+        workload: "replace",
+        threads: 2,
+        operations: 2_000_000,
+    },
+    Column {
+        workload: "json",
+        threads: 2,
+        operations: 50,
+    },
+];
+
+struct Options {
+    rounds: usize,
+    peers: Vec<usize>,
+    columns: Vec<usize>,
+    at_most: Option<u32>,
+}
+
 fn main() -> ExitCode {
-    driver::main(&PEERS)
+    let options = match options(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        rounds: 9,
+        peers: (0..PEERS.len()).collect(),
+        columns: (0..COLUMNS.len()).collect(),
+        at_most: None,
+    };
+    while let Some(flag) = words.next() {
+        let mut value = || words.next().ok_or(format!("`{flag}` wants a value"));
+        match flag.as_str() {
+            // What cargo itself passes.
+            "--bench" => {}
+            "--rounds" => {
+                let value = value()?;
+                options.rounds = value
+                    .parse()
+                    .ok()
+                    .filter(|rounds| (1..=1000).contains(rounds))
+                    .ok_or(format!("`--rounds` is `{value}`: expected 1 to 1000"))?;
+            }
+            "--only" => {
+                let names: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+                options.peers = chosen(&flag, &value()?, &names)?;
+                // A ratio needs its base.
+                let bases: Vec<_> = options.peers.iter().map(|&peer| PEERS[peer].base).collect();
+                options.peers.extend(bases);
+                options.peers.sort_unstable();
+                options.peers.dedup();
+            }
+            "--at-most" => {
+                let value = value()?;
+                let bar = value.parse().map_err(|_| {
+                    format!("`--at-most` is `{value}`: expected a number of instructions")
+                })?;
+                options.at_most = Some(bar);
+            }
+            "--workload" => {
+                let names: Vec<_> = COLUMNS.iter().map(|column| column.workload).collect();
+                options.columns = chosen(&flag, &value()?, &names)?;
+            }
+            _ => {
+                return Err(format!(
+                    "unknown flag `{flag}`: expected --rounds, --only, --workload or --at-most"
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn chosen(flag: &str, value: &str, names: &[&str]) -> Result<Vec<usize>, String> {
+    let mut found = Vec::new();
+    for wanted in value.split(',') {
+        let before = found.len();
+        found.extend((0..names.len()).filter(|&index| names[index] == wanted));
+        if found.len() == before {
+            return Err(format!(
+                "`{flag}` names `{wanted}`: expected some of {}",
+                names.join(", ")
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    // One worker run for each peer and column and round.
+    let mut times = vec![vec![Vec::new(); COLUMNS.len()]; PEERS.len()];
+    for round in 0..options.rounds {
+        for &column in &options.columns {
+            for &peer in &options.peers {
+                times[peer][column].push(time(&PEERS[peer], &COLUMNS[column])?);
+            }
+        }
+        eprintln!("round {} of {}", round + 1, options.rounds);
+    }
+    let instructions: Vec<_> = PEERS
+        .iter()
+        .enumerate()
+        .map(|(index, peer)| options.peers.contains(&index).then(|| instructions(peer)))
+        .collect();
+    print_machine(options);
+    print_table(options, &times, &instructions);
+    check(options, &instructions)
+}
+
+/// Whether Plimsoll keeps to the bar, if there is one.
+fn check(options: &Options, instructions: &[Option<Result<f64, String>>]) -> Result<(), String> {
+    let Some(at_most) = options.at_most else {
+        return Ok(());
+    };
+    let of = |name: &str| {
+        let index = PEERS.iter().position(|peer| peer.name == name)?;
+        instructions[index].clone()
+    };
+    match (of("plimsoll"), of("bare-jemalloc")) {
+        (Some(Ok(own)), Some(Ok(bare))) if own - bare <= f64::from(at_most) => Ok(()),
+        (Some(Ok(own)), Some(Ok(bare))) => Err(format!(
+            "a pair takes {:.1} instructions over bare: expected at most {at_most}",
+            own - bare
+        )),
+        (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why),
+        _ => Err("`--at-most` needs plimsoll among the peers".to_owned()),
+    }
+}
+
+/// Nanoseconds per operation of one run.
+fn time(peer: &Peer, column: &Column) -> Result<f64, String> {
+    // One that takes a lock and a backtrace for each call would take minutes.
+    let operations = match peer.name {
+        "dhat" => column.operations.div_ceil(100),
+        _ => column.operations,
+    };
+    let output = Command::new(peer.worker)
+        .args([
+            column.workload,
+            &column.threads.to_string(),
+            &operations.to_string(),
+        ])
+        .output()
+        .map_err(|error| format!("{}: {error}", peer.worker))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| {
+        format!(
+            "{} printed {text:?} and {:?}: expected nanoseconds",
+            peer.name,
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+/// Instructions of one allocation and its free, loop included: the difference between two runs.
+fn instructions(peer: &Peer) -> Result<f64, String> {
+    const FEW: u64 = 20_000;
+    const MANY: u64 = 120_000;
+    let few = collected(peer, FEW)?;
+    let many = collected(peer, MANY)?;
+    // A worker warms up with a tenth of its operations.
+    Ok((many - few) as f64 / ((MANY - FEW) as f64 * 1.1))
+}
+
+fn collected(peer: &Peer, operations: u64) -> Result<u64, String> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(["--collect-atstart=no", "--toggle-collect=pair_loop"])
+        .args([peer.worker, "pair", "1", &operations.to_string()])
+        .output()
+        .map_err(|_| "valgrind is not installed".to_owned())?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    log.lines()
+        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+        .ok_or_else(|| format!("callgrind said nothing of {}", peer.name))
+}
+
+fn print_machine(options: &Options) {
+    let line_of = |file: &str, start: &str| {
+        std::fs::read_to_string(file)
+            .ok()?
+            .lines()
+            .find_map(|line| {
+                Some(
+                    line.strip_prefix(start)?
+                        .trim_start_matches([' ', '\t', ':'])
+                        .to_owned(),
+                )
+            })
+    };
+    let processor = line_of("/proc/cpuinfo", "model name").unwrap_or_default();
+    let kernel = line_of("/proc/sys/kernel/osrelease", "").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "{processor}, {cores} cores, Linux {kernel}; medians of {} alternating rounds, least and \
+         most in brackets.\n",
+        options.rounds
+    );
+    for (name, operation) in WORKLOADS {
+        println!("* {name}: {operation}");
+    }
+    println!();
+}
+
+fn print_table(
+    options: &Options,
+    times: &[Vec<Vec<f64>>],
+    instructions: &[Option<Result<f64, String>>],
+) {
+    let mut header = String::from("| allocator | over |");
+    let mut rule = String::from("|---|---|");
+    for &column in &options.columns {
+        let Column {
+            workload, threads, ..
+        } = &COLUMNS[column];
+        let plural = if *threads == 1 { "" } else { "s" };
+        header += &format!(" {workload}, {threads} thread{plural} |");
+        rule += "---|";
+    }
+    println!("{header} instructions a pair |\n{rule}---|");
+    for &index in &options.peers {
+        let peer = &PEERS[index];
+        let bare = peer.base == index;
+        let mut row = format!(
+            "| {} | {} |",
+            peer.name,
+            if bare { "" } else { PEERS[peer.base].name }
+        );
+        for &column in &options.columns {
+            let own = &times[index][column];
+            if bare {
+                row += &format!(" {} |", readable(median(own)));
+            } else {
+                let base = &times[peer.base][column];
+                let ratios: Vec<f64> = own.iter().zip(base).map(|(own, base)| own / base).collect();
+                row += &format!(
+                    " {:.2} ({:.2}–{:.2}) |",
+                    median(&ratios),
+                    ratios.iter().copied().fold(f64::INFINITY, f64::min),
+                    ratios.iter().copied().fold(0.0, f64::max)
+                );
+            }
+        }
+        let base = instructions[peer.base].as_ref();
+        row += &match (&instructions[index], base) {
+            (Some(Ok(own)), _) if bare => format!(" {own:.1} |"),
+            (Some(Ok(own)), Some(Ok(base))) => format!(" +{:.1} |", own - base),
+            (Some(Err(why)), _) | (_, Some(Err(why))) => format!(" {why} |"),
+            _ => " |".to_owned(),
+        };
+        println!("{row}");
+    }
+}
+
+fn readable(nanoseconds: f64) -> String {
+    if nanoseconds < 10_000.0 {
+        format!("{nanoseconds:.1} ns")
+    } else {
+        format!("{:.2} ms", nanoseconds / 1e6)
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => sorted[length / 2],
+        length => f64::midpoint(sorted[length / 2 - 1], sorted[length / 2]),
+    }
 }
