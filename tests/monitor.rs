@@ -2,7 +2,7 @@
 
 mod truth;
 
-use plimsoll::figures::Roots;
+use plimsoll::figures::{LimitReader, ProcessFigures, Roots};
 use plimsoll::{
     ActionKind, CommandError, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder, Plimsoll,
     Restart, RestartError, Shrink, StartError, Threshold, heap,
@@ -308,6 +308,21 @@ fn a_limit_that_makes_no_sense_stops_the_start_and_names_the_file() {
 }
 
 #[test]
+fn reading_process_and_limit_again_allocates_nothing() {
+    let _alone = alone();
+    let mut limits = LimitReader::new(Roots::default(), None).unwrap();
+    limits.read().unwrap();
+    let roots = Roots::default();
+    let ((), found) = plimsoll::measure(|| {
+        for _ in 0..100 {
+            black_box(limits.read().unwrap());
+            black_box(ProcessFigures::read(&roots).unwrap());
+        }
+    });
+    assert_eq!((found.allocations, found.reallocations), (0, 0));
+}
+
+#[test]
 fn without_a_state_file_the_first_restart_waits_for_the_cooldown() {
     let _alone = alone();
     let kept = held(350 * MIB);
@@ -391,7 +406,7 @@ fn jemallocs_figures_are_in_order_and_a_purge_takes_the_dirty_pages() {
     assert!(arenas.iter().map(|arena| arena.allocated).sum::<u64>() > 0);
 }
 
-#[cfg(feature = "serde")]
+#[cfg(all(feature = "serde", feature = "jemalloc"))]
 #[test]
 fn the_status_serialises_as_the_contract_says() {
     let _alone = alone();

@@ -21,8 +21,12 @@ const SCHEMA: &str = "
                         role TEXT NOT NULL);
     CREATE TABLE attendance (date TEXT NOT NULL, child INTEGER NOT NULL, arrived TEXT NOT NULL,
                              left TEXT, PRIMARY KEY (date, child)) WITHOUT ROWID;
+    CREATE INDEX attendance_of_child ON attendance (child);
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    PRAGMA user_version = 1;";
+";
+
+/// The version of schema and content. A database of another is made anew.
+const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 pub struct Child {
@@ -83,7 +87,7 @@ impl Store {
             what,
         };
         std::fs::create_dir_all(folder).map_err(|error| wrong(error.to_string()))?;
-        if !path.exists() {
+        if version(&path) != Some(VERSION) {
             // Filled beside and renamed, so that a database is whole or not there.
             let beside = folder.join(format!("tothub.sqlite.{}", std::process::id()));
             fill(&beside).map_err(|error| wrong(error.to_string()))?;
@@ -176,12 +180,19 @@ impl Store {
     /// On how many of the recorded days this child was there.
     pub fn days_present(&self, child: u32) -> rusqlite::Result<u32> {
         let reader = self.reader();
-        let sql = "SELECT count(*) FROM attendance WHERE child = ?1 AND date IN \
-                   (SELECT DISTINCT date FROM attendance)";
         reader
-            .prepare_cached(sql)?
+            .prepare_cached("SELECT count(*) FROM attendance WHERE child = ?1")?
             .query_row([child], |row| row.get(0))
     }
+}
+
+/// The version of the database here; `None` when there is none that can be read.
+fn version(path: &Path) -> Option<u32> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .ok()
 }
 
 /// Makes the same content every time.
@@ -192,6 +203,7 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
     // The file is renamed when it is whole: until then nobody cares whether it survives.
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
     let all = connection.transaction()?;
     {
         let mut child = all.prepare("INSERT INTO children VALUES (?1, ?2, ?3, ?4, ?5)")?;
