@@ -23,7 +23,7 @@ impl From<&RestartRecord> for Image {
         let percent = 100.0 * decided as f64 / restart.limit_bytes as f64;
         Image {
             seconds: restart.uptime_seconds,
-            end: format!("restarted: {} at {percent:.0} %", restart.signal),
+            end: format!("{}: {} at {percent:.0} %", restart.level, restart.signal),
             heap_bytes: restart.heap_bytes,
             resident_bytes: restart.resident_bytes,
             actions: restart.actions,
@@ -35,13 +35,14 @@ impl From<&RestartRecord> for Image {
 pub fn account(monitor: &Monitor) -> String {
     let status = monitor.status();
     let summary = monitor.summary();
-    // Restarts of this process; the state file may remember older ones. A second's grace for the
-    // rounding of both clocks.
+    // Restarts of this process; the state file may remember others. Ids come again, so the time has
+    // to fit too, with a second's grace for the rounding of both clocks.
     let started = process::started_unix_seconds().saturating_sub(1);
+    let own = std::process::id();
     let mut images: Vec<Image> = monitor
         .restarts()
         .iter()
-        .filter(|restart| restart.at_unix_seconds >= started)
+        .filter(|restart| restart.process_id == own && restart.at_unix_seconds >= started)
         .map(Image::from)
         .collect();
     let restarts = images.len();
@@ -63,7 +64,7 @@ pub fn account(monitor: &Monitor) -> String {
     let _ = writeln!(
         text,
         "  image  ran for  {:<26}  {:>10}  {:>10}  {:>7}  {:>10}",
-        "end", "heap", "resident", "actions", "given back"
+        "ended by", "heap", "resident", "actions", "given back"
     );
     for (number, image) in images.iter().enumerate() {
         let _ = writeln!(

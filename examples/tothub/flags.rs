@@ -58,7 +58,12 @@ impl Flags {
             if flag == "--help" || flag == "-h" {
                 return Ok(None);
             }
-            let mut value = || words.next().ok_or(format!("`{flag}` wants a value"));
+            let mut value = || {
+                words
+                    .next()
+                    .filter(|value| !value.starts_with("--"))
+                    .ok_or(format!("`{flag}` wants a value"))
+            };
             match flag.as_str() {
                 "--scenario" => leaks = choice(&flag, &value()?, ["none", "leak"])? == 1,
                 "--governor" => flags.governor = choice(&flag, &value()?, ["off", "on"])? == 1,

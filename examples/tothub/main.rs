@@ -27,6 +27,7 @@ mod store;
 use flags::{Flags, Scenario};
 use pages::Pages;
 use plimsoll::{Monitor, Restart};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(wanted)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,

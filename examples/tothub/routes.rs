@@ -110,15 +110,28 @@ fn whole(
     }
 }
 
+/// A day that the calendar has, as `2026-06-15`.
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.len() == 10
+    let shaped = bytes.len() == 10
         && bytes.iter().enumerate().all(|(at, byte)| match at {
             4 | 7 => *byte == b'-',
             _ => byte.is_ascii_digit(),
-        })
-        && matches!(text[5..7].parse(), Ok(1..=12))
-        && matches!(text[8..].parse(), Ok(1..=31))
+        });
+    if !shaped {
+        return false;
+    }
+    let number = |range: std::ops::Range<usize>| text[range].parse().unwrap_or(0);
+    let year: u32 = number(0..4);
+    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let days = match number(5..7) {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 0,
+    };
+    (1..=days).contains(&number(8..10))
 }
 
 /// What is wrong with a request, or with us.

@@ -375,6 +375,7 @@ impl Watch {
         let summary = *lock(&self.shared.summary);
         let record = RestartRecord {
             at_unix_seconds: unix_seconds(),
+            process_id: std::process::id(),
             how,
             level: self.level,
             signal: reading.pressure.deciding,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plimsoll-state 1
-//! restart <unix seconds> <how> <level> <signal> <heap> <resident> <limit> <uptime> <actions> <given back>
+//! restart <unix seconds> <process> <how> <level> <signal> <heap> <resident> <limit> <uptime> <actions> <given back>
 //! end <number of rows>
 //! ```
 //!
@@ -33,6 +33,8 @@ const HEADER: &str = "plimsoll-state 1";
 pub struct RestartRecord {
     /// When, in seconds since 1970.
     pub at_unix_seconds: u64,
+    /// The id of the process, which a restart by [`Restart::Exec`] leaves as it is.
+    pub process_id: u32,
     /// How.
     pub how: Restart,
     /// The level at the time.
@@ -57,6 +59,7 @@ pub struct RestartRecord {
 impl RestartRecord {
     pub(in crate::governor) const EMPTY: RestartRecord = RestartRecord {
         at_unix_seconds: 0,
+        process_id: 0,
         how: Restart::Exec,
         level: Level::Restart,
         signal: Signal::Heap,
@@ -217,7 +220,7 @@ impl fmt::Write for Fixed<'_> {
 fn encode(out: &mut Fixed<'_>, rows: &[RestartRecord]) -> fmt::Result {
     writeln!(out, "{HEADER}")?;
     for row in rows {
-        write!(out, "restart {} ", row.at_unix_seconds)?;
+        write!(out, "restart {} {} ", row.at_unix_seconds, row.process_id)?;
         match row.how {
             Restart::Exec => write!(out, "exec")?,
             Restart::Exit(code) => write!(out, "exit:{code}")?,
@@ -345,6 +348,7 @@ fn decode_row(line: &str) -> Option<RestartRecord> {
         return None;
     }
     let at_unix_seconds = number(words.next()?)?;
+    let process_id = number(words.next()?)?.try_into().ok()?;
     let how = match words.next()? {
         "exec" => Restart::Exec,
         "abort" => Restart::Abort,
@@ -362,6 +366,7 @@ fn decode_row(line: &str) -> Option<RestartRecord> {
     let mut next = || number(words.next()?);
     let row = RestartRecord {
         at_unix_seconds,
+        process_id,
         how,
         level,
         signal,
@@ -402,6 +407,7 @@ mod tests {
     fn row(at: u64) -> RestartRecord {
         RestartRecord {
             at_unix_seconds: at,
+            process_id: u32::MAX,
             how: Restart::Exit(-3),
             level: Level::Critical,
             signal: Signal::Resident,
