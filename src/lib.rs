@@ -44,7 +44,7 @@
 //! | [`heap`] | our own counters | to the byte when nothing runs; an interval that holds the truth while threads do |
 //! | [`threads`] | the same, thread by thread | for each thread |
 //! | [`measure`] | this thread's | to the byte, peak included |
-//! | [`figures::jemalloc`] | jemalloc's statistics | as jemalloc has them, with their age |
+//! | [`figures::jemalloc()`] | jemalloc's statistics | as jemalloc has them, with their age |
 //! | [`figures::ProcessFigures`] | the kernel | to some tens of pages for each processor |
 //! | [`figures::LimitReader`] | control groups, resource limits, memory | as set |
 //!

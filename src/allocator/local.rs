@@ -15,7 +15,7 @@
 //! stays there: exact, only slower.
 //!
 //! The pointer has no destructor and a constant initialiser, so reaching it neither allocates nor
-//! registers anything; where a target cannot do that, [`with`] falls back to the shared block.
+//! registers anything; where a target cannot do that, counting falls back to the shared block.
 
 use super::block::{Block, Totals};
 use super::registry::Registry;
