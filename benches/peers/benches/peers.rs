@@ -277,7 +277,8 @@ fn print_machine(options: &Options) {
             })
     };
     let processor = line_of("/proc/cpuinfo", "model name").unwrap_or_default();
-    let kernel = line_of("/proc/sys/kernel/osrelease", "").unwrap_or_default();
+    let release = line_of("/proc/sys/kernel/osrelease", "").unwrap_or_default();
+    let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!(
         "{processor}, {cores} cores, Linux {kernel}; medians of {} alternating rounds, least and \
