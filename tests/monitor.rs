@@ -9,7 +9,7 @@ use plimsoll::{
 };
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, LazyLock, Mutex};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use truth::alone;
 
@@ -226,6 +226,28 @@ fn a_callback_may_allocate_ask_for_figures_and_register_caches() {
     });
     assert!(called.load(Ordering::Relaxed));
     drop(kept);
+}
+
+#[test]
+fn a_callback_that_would_wait_for_the_monitor_is_refused_and_nothing_hangs() {
+    let _alone = alone();
+    let monitor = Arc::new(OnceLock::<Monitor>::new());
+    // Weakly: a callback that held its own monitor would keep it for ever.
+    let (own, answer) = (Arc::downgrade(&monitor), Arc::new(OnceLock::new()));
+    let answered = Arc::clone(&answer);
+    let started = builder()
+        .on_event(move |_| {
+            if let Some(cell) = own.upgrade()
+                && let Some(monitor) = cell.get()
+            {
+                let _ = answered.set(monitor.optimise().map(|rows| rows.len()));
+            }
+        })
+        .start()
+        .unwrap();
+    monitor.set(started).unwrap();
+    assert!(monitor.get().unwrap().optimise().is_ok());
+    assert_eq!(answer.get(), Some(&Err(CommandError::OnItsOwnThread)));
 }
 
 #[test]

@@ -396,4 +396,9 @@ impl SharedBlock {
     pub(crate) fn totals(&self) -> Totals {
         self.block.totals()
     }
+
+    /// In the child of a fork: nobody is in the middle of a reallocation any more.
+    pub(crate) fn settle_in_child(&self) {
+        self.block.moving.store(0, Ordering::Relaxed);
+    }
 }

@@ -22,7 +22,7 @@ use super::registry::Registry;
 use super::sync::{AtomicU64, Ordering};
 use super::{alarm, total};
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 pub(crate) static REGISTRY: Registry = Registry::new();
 
@@ -59,6 +59,15 @@ fn current() -> &'static Block {
     // SAFETY: the pointer names `FRESH`, `GONE` or a block of the registry, all of which live for
     // ever.
     unsafe { &*block }
+}
+
+/// The block behind a thread's pointer; `None` for the stand-ins.
+fn owned(block: *const Block) -> Option<&'static Block> {
+    if ptr::eq(block, &FRESH) || ptr::eq(block, &GONE) {
+        return None;
+    }
+    // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
+    Some(unsafe { &*block })
 }
 
 /// Counts a successful allocation and answers its address.
@@ -181,11 +190,7 @@ impl Local {
         if ptr::eq(block, &FRESH) {
             return self.register();
         }
-        if ptr::eq(block, &GONE) {
-            return None;
-        }
-        // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
-        Some(unsafe { &*block })
+        owned(block)
     }
 
     fn register(&self) -> Option<&'static Block> {
@@ -232,12 +237,9 @@ impl Local {
 /// The thread's last act: hands its block back.
 fn depart() {
     let _ = LOCAL.try_with(|local| {
-        let block = local.block.replace(&raw const GONE);
-        if ptr::eq(block, &FRESH) || ptr::eq(block, &GONE) {
-            return;
+        if let Some(block) = owned(local.block.replace(&raw const GONE)) {
+            local.surrender(block);
         }
-        // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
-        local.surrender(unsafe { &*block });
     });
 }
 
@@ -247,12 +249,8 @@ fn in_child() {
     alarm::forget_in_child();
     total::disarm();
     let own = LOCAL
-        .try_with(|local| local.block.get())
-        .unwrap_or(&raw const GONE);
-    let own = NonNull::new(own.cast_mut())
-        .filter(|own| !ptr::eq(own.as_ptr(), &FRESH) && !ptr::eq(own.as_ptr(), &GONE));
-    // SAFETY: neither stand-in, so a block of the registry, which lives for ever.
-    let own = own.map(|own| unsafe { own.as_ref() });
+        .try_with(|local| owned(local.block.get()))
+        .unwrap_or(None);
     if let Some(own) = own {
         own.thread_id
             .store(platform::thread_id(), Ordering::Relaxed);
@@ -279,26 +277,16 @@ pub(crate) struct Scope {
     start: Cell<Totals>,
     /// Counted here while the thread has no block of its own.
     shared: Cell<Totals>,
-    start_net: Cell<i64>,
     /// The highest `allocated - deallocated` of the thread since the start.
     peak: Cell<i64>,
 }
 
 impl Scope {
-    pub(crate) const fn new() -> Scope {
-        const NONE: Totals = Totals {
-            allocated: 0,
-            deallocated: 0,
-            allocations: 0,
-            deallocations: 0,
-            reallocations: 0,
-            moving: 0,
-        };
+    pub(crate) fn new() -> Scope {
         Scope {
             outer: Cell::new(ptr::null()),
-            start: Cell::new(NONE),
-            shared: Cell::new(NONE),
-            start_net: Cell::new(0),
+            start: Cell::default(),
+            shared: Cell::default(),
             peak: Cell::new(0),
         }
     }
@@ -314,7 +302,6 @@ impl Scope {
             let block = local.own_block();
             let start = block.map_or(Totals::default(), Block::totals);
             self.start.set(start);
-            self.start_net.set(start.net());
             self.peak.set(start.net());
             self.outer.set(local.scope.replace(self));
             if let Some(block) = block {
@@ -341,7 +328,7 @@ impl Scope {
             }
             block.totals().since(self.start.get())
         });
-        let peak = self.peak.get().wrapping_sub(self.start_net.get());
+        let peak = self.peak.get().wrapping_sub(self.start.get().net());
         (counted.unwrap_or_default(), peak.max(0) as u64)
     }
 

@@ -152,6 +152,7 @@ impl Registry {
     /// Only the calling thread exists, so nothing here races. The stack is built anew, because a
     /// thread of the parent may have held a block between pop and use.
     pub(crate) fn reclaim_in_child(&self, own: Option<&Block>, mut each: impl FnMut(&Block)) {
+        self.shared.settle_in_child();
         self.free.store(0, Ordering::Relaxed);
         self.owned
             .store(u32::from(own.is_some()), Ordering::Relaxed);

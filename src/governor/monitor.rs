@@ -70,6 +70,8 @@ pub enum CommandError {
     NotRunning,
     /// It was started to observe only.
     ObserveOnly,
+    /// A callback asked, on the monitor's own thread, which cannot wait for itself.
+    OnItsOwnThread,
 }
 
 impl fmt::Display for CommandError {
@@ -77,6 +79,9 @@ impl fmt::Display for CommandError {
         f.write_str(match self {
             CommandError::NotRunning => "the monitor does not run in this process",
             CommandError::ObserveOnly => "the monitor was started to observe only",
+            CommandError::OnItsOwnThread => {
+                "a callback cannot wait for the monitor: expected another thread"
+            }
         })
     }
 }
@@ -273,7 +278,7 @@ impl Monitor {
     /// When the monitor does not run here or only observes.
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        self.command(Command::Optimise(reply))?;
+        self.command_and_wait(Command::Optimise(reply))?;
         match answer.recv() {
             Ok(rows) if rows.is_empty() => Err(CommandError::ObserveOnly),
             Ok(rows) => Ok(rows),
@@ -285,7 +290,7 @@ impl Monitor {
     /// cannot.
     pub fn restart(&self) -> RestartError {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        if let Err(error) = self.command(Command::Restart(reply)) {
+        if let Err(error) = self.command_and_wait(Command::Restart(reply)) {
             return RestartError::Command(error);
         }
         answer
@@ -300,6 +305,19 @@ impl Monitor {
 
     fn is_home(&self) -> bool {
         self.home == local::forks()
+    }
+
+    /// A command whose answer the caller waits for.
+    fn command_and_wait(&self, command: Command) -> Result<(), CommandError> {
+        let own = std::thread::current().id();
+        if self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| thread.thread().id() == own)
+        {
+            return Err(CommandError::OnItsOwnThread);
+        }
+        self.command(command)
     }
 
     fn command(&self, command: Command) -> Result<(), CommandError> {
@@ -325,11 +343,12 @@ impl Drop for Monitor {
             return;
         }
         alarm::uninstall();
-        total::disarm();
         // A callback may drop the handle: the thread cannot wait for itself.
         if stopped && thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }
+        // After its last round, which arms the line.
+        total::disarm();
         RUNNING_IN.store(0, Ordering::Release);
     }
 }

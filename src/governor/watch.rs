@@ -393,6 +393,7 @@ impl Watch {
         }
         self.report(EventKind::Restarting(record));
         let code = self.image.restart(how);
+        lock(&self.shared.restarts).push(record);
         self.report(EventKind::Fault(Fault::ExecFailed(code)));
         RestartError::Failed
     }
