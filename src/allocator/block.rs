@@ -16,7 +16,9 @@
 //! stored. Where a comparison says that the event is due, *nothing* has been counted yet and the
 //! caller goes to the cold path, which counts and then does what is due. A zeroed `next_alloc`
 //! and `next_free` therefore send every call to the cold path: that is how a thread without a
-//! block of its own is recognised, with no branch beyond the one that events need anyway.
+//! block of its own is recognised, with no branch beyond the one that events need anyway. It is
+//! also how another thread calls a thread to the cold path: see [`errand`](super::errand). These
+//! two are the only words of a block that others write.
 
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use core::cell::Cell;
@@ -36,24 +38,26 @@ pub(crate) const QUANTUM: u64 = 256 * 1024;
 #[repr(C, align(128))]
 pub(crate) struct Block {
     allocated: AtomicU64,
-    /// Owner only, like all `Cell`s here.
-    next_alloc: Cell<u64>,
+    /// Where the next event is due; set by the owner, and to zero by [`call`](Self::call).
+    next_alloc: AtomicU64,
     allocations: AtomicU64,
     deallocated: AtomicU64,
-    next_free: Cell<u64>,
+    next_free: AtomicU64,
     deallocations: AtomicU64,
     reallocations: AtomicU64,
     /// While a `realloc` is counted, the old size: `allocated` may already hold the new size and
     /// `deallocated` not yet the old one, and a reader widens its lower bound by this much.
     moving: AtomicU64,
 
-    /// What the process total knows of `allocated - deallocated`.
+    /// What the process total knows of `allocated - deallocated`. Owner only, like all `Cell`s here.
     published: Cell<i64>,
     /// Where `allocated` has to arrive for the next publication; `next_alloc` is lower while a
     /// scope of `measure` waits for a new peak.
     quantum_alloc: Cell<u64>,
     /// Odd while a thread owns the block. Both the take-over and the hand-back add one.
     generation: AtomicU32,
+    /// The last errand that the owner has run.
+    pub(crate) errand: AtomicU32,
     /// The kernel's id of the owner, to find its name.
     pub(crate) thread_id: AtomicU32,
     /// Place in the registry; written once, before the block is first used.
@@ -129,6 +133,37 @@ fn count(counter: &AtomicU64) {
     }
 }
 
+/// Whether a count has reached the block's word at which an event is due.
+///
+/// LLVM loads an atomic into a register before it compares, an instruction more for every call;
+/// x86-64 compares with memory, and an aligned load is atomic there.
+#[cfg(all(target_arch = "x86_64", not(plimsoll_loom), not(miri)))]
+macro_rules! reached {
+    ($count:expr, $block:ident.$due:ident) => {
+        'compared: {
+            // SAFETY: reads the eight aligned bytes of one field, and writes nothing.
+            unsafe {
+                core::arch::asm!(
+                    "cmp {count}, qword ptr [{block} + {due}]",
+                    "jae {reached}",
+                    count = in(reg) $count,
+                    block = in(reg) core::ptr::from_ref::<Block>($block),
+                    due = const core::mem::offset_of!(Block, $due),
+                    reached = label { break 'compared true },
+                    options(nostack, readonly),
+                );
+            }
+            false
+        }
+    };
+}
+#[cfg(not(all(target_arch = "x86_64", not(plimsoll_loom), not(miri))))]
+macro_rules! reached {
+    ($count:expr, $block:ident.$due:ident) => {
+        $count >= $block.$due.load(Ordering::Relaxed)
+    };
+}
+
 /// `const` where the atomics are `core`'s; loom's cannot be made in a constant.
 macro_rules! maybe_const_fn {
     ($(#[$doc:meta])* $vis:vis fn $name:ident() -> $out:ty $body:block) => {
@@ -146,16 +181,17 @@ impl Block {
         pub(crate) fn new() -> Block {
             Block {
                 allocated: AtomicU64::new(0),
-                next_alloc: Cell::new(0),
+                next_alloc: AtomicU64::new(0),
                 allocations: AtomicU64::new(0),
                 deallocated: AtomicU64::new(0),
-                next_free: Cell::new(0),
+                next_free: AtomicU64::new(0),
                 deallocations: AtomicU64::new(0),
                 reallocations: AtomicU64::new(0),
                 moving: AtomicU64::new(0),
                 published: Cell::new(0),
                 quantum_alloc: Cell::new(0),
                 generation: AtomicU32::new(0),
+                errand: AtomicU32::new(0),
                 thread_id: AtomicU32::new(0),
                 index: AtomicU32::new(0),
                 next_in_stack: AtomicU32::new(0),
@@ -171,7 +207,7 @@ impl Block {
     #[inline(always)]
     pub(crate) fn try_alloc(&self, size: u64) -> bool {
         let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(size);
-        if allocated >= self.next_alloc.get() {
+        if reached!(allocated, self.next_alloc) {
             return false;
         }
         self.allocated.store(allocated, Ordering::Release);
@@ -183,7 +219,7 @@ impl Block {
     #[inline(always)]
     pub(crate) fn try_free(&self, size: u64) -> bool {
         let deallocated = self.deallocated.load(Ordering::Relaxed).wrapping_add(size);
-        if deallocated >= self.next_free.get() {
+        if reached!(deallocated, self.next_free) {
             return false;
         }
         self.deallocated.store(deallocated, Ordering::Release);
@@ -196,7 +232,7 @@ impl Block {
     pub(crate) fn try_realloc(&self, old: u64, new: u64) -> bool {
         let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(new);
         let deallocated = self.deallocated.load(Ordering::Relaxed).wrapping_add(old);
-        if allocated >= self.next_alloc.get() || deallocated >= self.next_free.get() {
+        if reached!(allocated, self.next_alloc) || reached!(deallocated, self.next_free) {
             return false;
         }
         self.realloc(old, new);
@@ -260,10 +296,14 @@ impl Block {
         Totals::default()
     }
 
-    /// Whether a publication is due, as opposed to a scope of `measure` that waits for a peak.
+    /// Whether a publication is due, as opposed to a scope of `measure` that waits for a peak. Also
+    /// when somebody has called the owner.
     pub(crate) fn quantum_reached(&self) -> bool {
-        self.allocated.load(Ordering::Relaxed) >= self.quantum_alloc.get()
-            || self.deallocated.load(Ordering::Relaxed) >= self.next_free.get()
+        let next_alloc = self.next_alloc.load(Ordering::Relaxed);
+        // A call that met the owner's arming halfway leaves one of the two words at zero.
+        next_alloc == 0
+            || self.allocated.load(Ordering::Relaxed) >= self.quantum_alloc.get()
+            || self.deallocated.load(Ordering::Relaxed) >= self.next_free.load(Ordering::Relaxed)
     }
 
     /// What the process total does not know yet; from here on it is taken as known.
@@ -279,8 +319,17 @@ impl Block {
         let allocated = self.allocated.load(Ordering::Relaxed);
         let deallocated = self.deallocated.load(Ordering::Relaxed);
         self.quantum_alloc.set(allocated.wrapping_add(QUANTUM));
-        self.next_alloc.set(allocated.wrapping_add(QUANTUM));
-        self.next_free.set(deallocated.wrapping_add(QUANTUM));
+        self.next_alloc
+            .store(allocated.wrapping_add(QUANTUM), Ordering::Relaxed);
+        self.next_free
+            .store(deallocated.wrapping_add(QUANTUM), Ordering::Relaxed);
+    }
+
+    /// Has both events due at once: the owner's next call of any kind takes the cold path. From any
+    /// thread.
+    pub(crate) fn call(&self) {
+        self.next_alloc.store(0, Ordering::Relaxed);
+        self.next_free.store(0, Ordering::Relaxed);
     }
 
     /// Has the next allocation event no later than when `allocated - deallocated` exceeds `peak`.
@@ -292,16 +341,19 @@ impl Block {
             .wrapping_add(peak)
             .wrapping_add(1) as u64;
         let quantum = self.quantum_alloc.get();
-        self.next_alloc.set(at.min(quantum));
+        self.next_alloc.store(at.min(quantum), Ordering::Relaxed);
     }
 
     /// Puts the allocation event back to the publication alone.
     pub(crate) fn rearm_without_peak(&self) {
-        self.next_alloc.set(self.quantum_alloc.get());
+        self.next_alloc
+            .store(self.quantum_alloc.get(), Ordering::Relaxed);
     }
 
-    /// Begins an ownership: notes the totals that the owner inherits and arms the events.
-    pub(crate) fn begin(&self, thread_id: u32) {
+    /// Begins an ownership: notes the totals that the owner inherits and arms the events. The errand
+    /// is one that the owner, being new, has no need to run.
+    pub(crate) fn begin(&self, thread_id: u32, errand: u32) {
+        self.errand.store(errand, Ordering::Relaxed);
         let totals = self.totals();
         for (slot, value) in self.base.iter().zip([
             totals.allocated,

@@ -18,8 +18,9 @@
 //! registers anything; where a target cannot do that, counting falls back to the shared block.
 
 use super::block::{Block, Totals};
+use super::errand::Errands;
 use super::registry::Registry;
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicPtr, AtomicU64, Ordering};
 use super::{alarm, total};
 use core::cell::Cell;
 use core::ptr;
@@ -28,6 +29,10 @@ pub(crate) static REGISTRY: Registry = Registry::new();
 
 /// Allocations that the inner allocator refused.
 static FAILED: AtomicU64 = AtomicU64::new(0);
+
+static ERRANDS: Errands = Errands::new();
+/// What to do when called: a `fn()`, or null. The allocator does not know what it is.
+static ERRAND: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// Never written: stands in for the block of a thread that has none yet.
 static FRESH: Block = Block::new();
@@ -195,7 +200,7 @@ impl Local {
 
     fn register(&self) -> Option<&'static Block> {
         let block = platform::can_hand_back()
-            .then(|| REGISTRY.take(platform::thread_id()))
+            .then(|| REGISTRY.take(platform::thread_id(), ERRANDS.last()))
             .flatten();
         // Before the hooks: should libc allocate through us in there, the thread is registered.
         self.block.set(block.map_or(&raw const GONE, ptr::from_ref));
@@ -220,6 +225,9 @@ impl Local {
         if block.quantum_reached() {
             total::publish(block.take_unpublished());
             block.rearm();
+        }
+        if ERRANDS.take(block) {
+            run_errand();
         }
         if let Some(scope) = self.innermost() {
             scope.note_peak(block.totals().net());
@@ -256,6 +264,46 @@ fn in_child() {
             .store(platform::thread_id(), Ordering::Relaxed);
     }
     REGISTRY.reclaim_in_child(own, |block| total::publish(block.take_unpublished()));
+}
+
+/// Has every thread run `errand` at its next allocation or free, and answers a number by which to
+/// ask how many have.
+///
+/// It runs inside the allocator: it must not allocate through it, unwind, or wait for anyone.
+pub(crate) fn call_all(errand: fn()) -> u32 {
+    ERRAND.store(errand as *mut (), Ordering::Release);
+    ERRANDS.call(&REGISTRY)
+}
+
+/// How many threads have come to an errand, and of how many.
+pub(crate) fn errand_done(number: u32) -> (u32, u32) {
+    ERRANDS.done(&REGISTRY, number)
+}
+
+/// From now on, or no longer, every thread that parks runs the last errand.
+pub(crate) fn errand_at_park(standing: bool) {
+    ERRANDS.stand(standing);
+}
+
+/// The calling thread is about to park.
+pub(crate) fn parks() {
+    let _ = LOCAL.try_with(|local| {
+        if let Some(block) = owned(local.block.get())
+            && ERRANDS.take_at_park(block)
+        {
+            run_errand();
+        }
+    });
+}
+
+#[cold]
+fn run_errand() {
+    let errand = ERRAND.load(Ordering::Acquire);
+    if !errand.is_null() {
+        // SAFETY: only `call_all` stores here, and it stores a `fn()`.
+        let errand = unsafe { core::mem::transmute::<*mut (), fn()>(errand) };
+        errand();
+    }
 }
 
 /// How many forks lie between this process and the one that started the program.

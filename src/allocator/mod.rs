@@ -15,6 +15,7 @@
 //! | `block` | one thread's counters, one writer |
 //! | `registry` | all blocks: take, hand back, add up |
 //! | `local` | a thread and its block, from first call to last destructor, and fork |
+//! | `errand` | what a thread is asked to do at its next event |
 //! | `total` | the process total, its peak, and the line |
 //! | `alarm` | waking who waits at the line |
 //! | `memory` | pages for blocks |
@@ -23,6 +24,7 @@
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod alarm;
 pub(crate) mod block;
+pub(crate) mod errand;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod local;
 mod memory;

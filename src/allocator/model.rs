@@ -8,6 +8,7 @@
 //! models but one are explored to their end.
 
 use super::block::{Block, Totals};
+use super::errand::Errands;
 use super::registry::{Bounds, Registry};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +37,7 @@ fn at_rest(registry: &Registry) -> Totals {
 fn comes_and_goes(registry: &Arc<Registry>, id: u32, size: u64) -> thread::JoinHandle<()> {
     let registry = Arc::clone(registry);
     thread::spawn(move || {
-        let block = registry.take(id).expect("two static blocks");
+        let block = registry.take(id, 0).expect("two static blocks");
         block.alloc(size);
         registry.give_back(block);
     })
@@ -67,7 +68,7 @@ fn the_bounds_of_two_passes_hold_while_a_block_changes_its_owner() {
     loom::model(|| {
         let registry = Arc::new(Registry::new());
         // Both blocks are owned; the first is handed back while the second writer looks for one.
-        let (first, _second) = (registry.take(8).unwrap(), registry.take(9).unwrap());
+        let (first, _second) = (registry.take(8, 0).unwrap(), registry.take(9, 0).unwrap());
         first.alloc(100);
         let handing_back = {
             let registry = Arc::clone(&registry);
@@ -79,7 +80,7 @@ fn the_bounds_of_two_passes_hold_while_a_block_changes_its_owner() {
         };
         let taking = {
             let registry = Arc::clone(&registry);
-            thread::spawn(move || match registry.take(2) {
+            thread::spawn(move || match registry.take(2, 0) {
                 Some(block) => block.alloc(10),
                 None => registry.shared.alloc(10),
             })
@@ -101,10 +102,10 @@ fn a_block_that_is_handed_on_loses_nothing_between_its_owners() {
         let registry = Arc::new(Registry::new());
         // One block is taken for good, so that both writers contend for the other; who finds none
         // gets none, as when memory is short.
-        let _kept = registry.take(9).expect("two static blocks");
+        let _kept = registry.take(9, 0).expect("two static blocks");
         let writer = |id: u32, size: u64| {
             let registry = Arc::clone(&registry);
-            thread::spawn(move || match registry.take(id) {
+            thread::spawn(move || match registry.take(id, 0) {
                 Some(block) => {
                     block.alloc(size);
                     block.free(1);
@@ -130,21 +131,21 @@ fn no_block_has_two_owners_however_they_are_pushed_and_popped() {
     loom::model(|| {
         let registry = Arc::new(Registry::new());
         // Both blocks on the stack: pops, pushes and pops again meet there.
-        let (first, second) = (registry.take(8).unwrap(), registry.take(9).unwrap());
+        let (first, second) = (registry.take(8, 0).unwrap(), registry.take(9, 0).unwrap());
         registry.give_back(first);
         registry.give_back(second);
         let writer = {
             let registry = Arc::clone(&registry);
             thread::spawn(move || {
                 for size in [1, 2] {
-                    let block = registry.take(1).expect("two blocks for two threads");
+                    let block = registry.take(1, 0).expect("two blocks for two threads");
                     block.alloc(size);
                     registry.give_back(block);
                 }
             })
         };
         // An owner adds by a load and a store: a second owner would lose one of the two.
-        let block = registry.take(2).expect("two blocks for two threads");
+        let block = registry.take(2, 0).expect("two blocks for two threads");
         block.alloc(10);
         block.alloc(20);
         writer.join().unwrap();
@@ -162,7 +163,7 @@ fn who_sees_a_free_sees_the_allocation_on_the_other_thread() {
         let allocating = {
             let (registry, handed_over) = (Arc::clone(&registry), Arc::clone(&handed_over));
             thread::spawn(move || {
-                let block = registry.take(1).unwrap();
+                let block = registry.take(1, 0).unwrap();
                 block.alloc(100);
                 handed_over.store(true, Ordering::Release);
             })
@@ -171,7 +172,7 @@ fn who_sees_a_free_sees_the_allocation_on_the_other_thread() {
             let (registry, handed_over) = (Arc::clone(&registry), Arc::clone(&handed_over));
             thread::spawn(move || {
                 if handed_over.load(Ordering::Acquire) {
-                    registry.take(2).unwrap().free(100);
+                    registry.take(2, 0).unwrap().free(100);
                 }
             })
         };
@@ -191,7 +192,7 @@ fn a_reallocation_is_seen_whole_or_not_at_all() {
         let writer = {
             let registry = Arc::clone(&registry);
             thread::spawn(move || {
-                let block: &Block = registry.take(1).unwrap();
+                let block: &Block = registry.take(1, 0).unwrap();
                 block.alloc(100);
                 block.realloc(100, 150);
                 block.alloc(1);
@@ -214,7 +215,7 @@ fn per_thread_figures_belong_to_one_owner() {
             let registry = Arc::clone(&registry);
             thread::spawn(move || {
                 for (id, size) in [(1, 100), (2, 10)] {
-                    let block = registry.take(id).unwrap();
+                    let block = registry.take(id, 0).unwrap();
                     block.alloc(size);
                     registry.give_back(block);
                 }
@@ -227,5 +228,35 @@ fn per_thread_figures_belong_to_one_owner() {
             }
         }
         writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_thread_that_was_called_runs_the_errand_at_its_next_count() {
+    loom::model(|| {
+        let registry = Arc::new(Registry::new());
+        let errands = Arc::new(Errands::new());
+        let block = registry.take(1, 0).unwrap();
+        let asking = {
+            let (registry, errands) = (Arc::clone(&registry), Arc::clone(&errands));
+            thread::spawn(move || errands.call(&registry))
+        };
+        // Passes the cold path by itself while it is called: what it arms must not undo the call.
+        let mut run = 0;
+        let mut after = |block: &Block| {
+            if block.quantum_reached() {
+                block.rearm();
+            }
+            run += u32::from(errands.take(block));
+        };
+        after(block);
+        let asked = asking.join().unwrap();
+        if !block.try_alloc(1) {
+            block.alloc(1);
+            after(block);
+        }
+        assert_eq!(run, 1);
+        assert_eq!(errands.done(&registry, asked), (1, 1));
+        assert!(block.try_alloc(1), "the call is over");
     });
 }

@@ -107,12 +107,14 @@ impl Registry {
     }
 
     /// Takes a block for the thread with this kernel id; `None` when there is no memory for one.
-    pub(crate) fn take(&self, thread_id: u32) -> Option<&Block> {
+    ///
+    /// `errand` is the last one asked for, see [`Block::begin`].
+    pub(crate) fn take(&self, thread_id: u32, errand: u32) -> Option<&Block> {
         let block = match self.pop() {
             Some(block) => block,
             None => self.reserve()?,
         };
-        block.begin(thread_id);
+        block.begin(thread_id, errand);
         self.owned.fetch_add(1, Ordering::Relaxed);
         Some(block)
     }
@@ -296,12 +298,12 @@ mod tests {
     #[test]
     fn a_handed_back_block_is_the_next_one_taken_and_runs_on() {
         let registry = Box::leak(Box::new(Registry::new()));
-        let first = registry.take(1).expect("the first chunk is static");
+        let first = registry.take(1, 0).expect("the first chunk is static");
         first.alloc(100);
         registry.give_back(first);
         assert_eq!(registry.owned(), 0);
 
-        let second = registry.take(2).expect("a free block is there");
+        let second = registry.take(2, 0).expect("a free block is there");
         assert!(core::ptr::eq(first, second));
         second.free(40);
         let (thread_id, own) = second.owner().expect("owned");
@@ -312,7 +314,7 @@ mod tests {
     #[test]
     fn more_threads_than_the_first_chunk_holds_are_each_counted() {
         let registry = Box::leak(Box::new(Registry::new()));
-        let blocks: Vec<_> = (0..1000).map(|id| registry.take(id).unwrap()).collect();
+        let blocks: Vec<_> = (0..1000).map(|id| registry.take(id, 0).unwrap()).collect();
         for block in &blocks {
             block.alloc(3);
         }
@@ -322,7 +324,7 @@ mod tests {
             registry.give_back(block);
         }
         for id in 0..1000 {
-            registry.take(id).unwrap().free(3);
+            registry.take(id, 0).unwrap().free(3);
         }
         assert_eq!(registry.bounds().live_bytes(), (0, 0));
         assert_eq!(registry.len.load(Ordering::Relaxed), 1000);
