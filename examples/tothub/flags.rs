@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub const USAGE: &str = "\
-usage: tothub [--scenario none|leak] [--for SECONDS] [--governor on|off] [--limit BYTES]
-              [--leak-mib-per-second N] [--cooldown SECONDS] [--budget RESTARTS_AN_HOUR]
-              [--port N] [--data FOLDER]
+usage: tothub [--scenario none|leak] [--for SECONDS] [--governor on|off|watchdog]
+              [--limit BYTES] [--leak-mib-per-second N] [--cooldown SECONDS]
+              [--sustained SECONDS] [--budget RESTARTS_AN_HOUR] [--port N] [--data FOLDER]
 
   --scenario leak          forgets memory for as long as it runs
   --leak-mib-per-second N  that much of it, 1 to 10000 (default 12)
   --for SECONDS            ends then, counted from the start of the process over all restarts
   --governor off           watches, but neither acts nor restarts
+  --governor watchdog      looks at resident memory every 30 s and restarts at 80 %, as others do
   --limit BYTES            holds itself to this, as 256MiB; else to what the system allows
   --cooldown SECONDS       between two restarts (default 5 when leaking, else 300)
+  --sustained SECONDS      above the restart line before a restart (default 1 when leaking, else 10)
   --budget N               restarts in an hour at the most (default 1000 when leaking, else 3)
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
@@ -25,13 +27,21 @@ pub enum Scenario {
     Leak { mib_per_second: u64 },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Governor {
+    Off,
+    On,
+    Watchdog,
+}
+
 #[derive(Debug)]
 pub struct Flags {
     pub scenario: Scenario,
     pub duration: Option<Duration>,
-    pub governor: bool,
+    pub governor: Governor,
     pub limit: Option<u64>,
     pub cooldown: Duration,
+    pub sustained: Option<Duration>,
     pub budget: u32,
     pub port: u16,
     pub data: PathBuf,
@@ -47,9 +57,10 @@ impl Flags {
         let mut flags = Flags {
             scenario: Scenario::None,
             duration: None,
-            governor: true,
+            governor: Governor::On,
             limit: None,
             cooldown: Duration::ZERO,
+            sustained: None,
             budget: 0,
             port: 5000,
             data: PathBuf::from("target/tothub"),
@@ -66,7 +77,15 @@ impl Flags {
             };
             match flag.as_str() {
                 "--scenario" => leaks = choice(&flag, &value()?, ["none", "leak"])? == 1,
-                "--governor" => flags.governor = choice(&flag, &value()?, ["off", "on"])? == 1,
+                "--governor" => {
+                    let choices = ["off", "on", "watchdog"];
+                    flags.governor = [Governor::Off, Governor::On, Governor::Watchdog]
+                        [choice(&flag, &value()?, choices)?];
+                }
+                "--sustained" => {
+                    let seconds = number(&flag, &value()?, 0, 1_000_000)?;
+                    flags.sustained = Some(Duration::from_secs(seconds));
+                }
                 "--for" => {
                     let seconds = number(&flag, &value()?, 1, 1_000_000)?;
                     flags.duration = Some(Duration::from_secs(seconds));
@@ -84,6 +103,7 @@ impl Flags {
         }
         if leaks {
             flags.scenario = Scenario::Leak { mib_per_second };
+            flags.sustained = flags.sustained.or(Some(Duration::from_secs(1)));
         }
         flags.cooldown = Duration::from_secs(cooldown.unwrap_or(if leaks { 5 } else { 300 }));
         flags.budget = budget.unwrap_or(if leaks { 1000 } else { 3 });
@@ -91,13 +111,13 @@ impl Flags {
     }
 }
 
-fn choice(flag: &str, value: &str, choices: [&str; 2]) -> Result<usize, String> {
+fn choice<const N: usize>(flag: &str, value: &str, choices: [&str; N]) -> Result<usize, String> {
     choices
         .iter()
         .position(|&choice| choice == value)
         .ok_or_else(|| {
-            let [first, second] = choices;
-            format!("`{flag}` is `{value}`: expected `{first}` or `{second}`")
+            let expected = choices.map(|choice| format!("`{choice}`")).join(" or ");
+            format!("`{flag}` is `{value}`: expected {expected}")
         })
 }
 

@@ -17,16 +17,19 @@
 
 mod account;
 mod flags;
+mod gate;
 mod leak;
 mod pages;
 mod process;
 mod report;
 mod routes;
 mod store;
+mod watchdog;
 
-use flags::{Flags, Scenario};
+use flags::{Flags, Governor, Scenario};
+use gate::{Gate, Guarded};
 use pages::Pages;
-use plimsoll::{Monitor, Restart};
+use plimsoll::{EventKind, Fault, Monitor, Restart};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +44,7 @@ pub struct App {
     store: Arc<Store>,
     pages: Arc<Pages>,
     monitor: Monitor,
+    gate: Arc<Gate>,
 }
 
 fn main() -> ExitCode {
@@ -72,52 +76,99 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    // First of all: who connects from now on waits, and is not refused.
+    let listener = listen(flags.port)?;
     let store = Arc::new(Store::open(&flags.data)?);
     let pages = Arc::new(Pages::default());
-    let monitor = start_monitor(flags, &pages)?;
+    let gate = Arc::new(Gate::default());
+    // Two workers: a small service on a small machine.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_park(plimsoll::on_thread_park)
+        .enable_all()
+        .build()?;
+    let monitor = start_monitor(flags, &pages, &gate, runtime.handle().clone())?;
+    #[cfg(unix)]
+    monitor.hand_over("http", &listener)?;
     let app = Arc::new(App {
         store,
         pages,
         monitor,
+        gate,
     });
     if let Scenario::Leak { mib_per_second } = flags.scenario {
         leak::start(mib_per_second)?;
     }
-    // Two workers: a small service on a small machine.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(serve(flags, Arc::clone(&app)))?;
+    if flags.governor == Governor::Watchdog {
+        watchdog::start(Arc::downgrade(&app))?;
+    }
+    runtime.block_on(serve(flags, listener, Arc::clone(&app)))?;
     // Blocking work that has not finished is not waited for.
     runtime.shutdown_background();
     print!("{}", account::account(&app.monitor));
     Ok(())
 }
 
-fn start_monitor(flags: &Flags, pages: &Arc<Pages>) -> Result<Monitor, plimsoll::StartError> {
+fn start_monitor(
+    flags: &Flags,
+    pages: &Arc<Pages>,
+    gate: &Arc<Gate>,
+    runtime: tokio::runtime::Handle,
+) -> Result<Monitor, plimsoll::StartError> {
     let mut builder = Monitor::builder().cache(pages);
     if let Some(bytes) = flags.limit {
         builder = builder.limit(bytes);
     }
-    if flags.governor {
+    if flags.governor == Governor::On {
+        let (closing, opening) = (Arc::clone(gate), Arc::clone(gate));
         builder = builder
             .restart(Restart::Exec)
             .cooldown(flags.cooldown)
             .restart_budget(flags.budget)
-            .state_file(flags.data.join("plimsoll.state"));
+            .state_file(flags.data.join("plimsoll.state"))
+            .drain(Duration::from_secs(10), move |token| {
+                let gate = Arc::clone(&closing);
+                runtime.spawn(async move { gate.close(token).await });
+            })
+            .on_event(move |event| {
+                if let EventKind::Fault(Fault::ExecFailed(_)) = event.kind {
+                    opening.open();
+                }
+            });
+        if let Some(time) = flags.sustained {
+            builder = builder.sustained(time);
+        }
     } else {
         builder = builder.observe_only();
     }
     builder.start()
 }
 
-async fn serve(flags: &Flags, app: Arc<App>) -> Result<(), Box<dyn std::error::Error>> {
-    let address = (std::net::Ipv4Addr::LOCALHOST, flags.port);
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on port {}: {error}", flags.port))?;
-    println!("tothub listens on http://{}", listener.local_addr()?);
+/// The socket that an earlier image or the service manager hands over, or a new one.
+fn listen(port: u16) -> Result<std::net::TcpListener, Box<dyn std::error::Error>> {
+    let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+        Some(listener) => listener,
+        None => std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))
+            .map_err(|error| format!("cannot listen on port {port}: {error}"))?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(
+    flags: &Flags,
+    listener: std::net::TcpListener,
+    app: Arc<App>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let listener = Guarded {
+        listener: tokio::net::TcpListener::from_std(listener)?,
+        gate: Arc::clone(&app.gate),
+    };
+    println!(
+        "tothub listens on http://{}",
+        listener.listener.local_addr()?
+    );
+    app.monitor.ready();
     let until = flags.duration;
     axum::serve(listener, routes::router(app))
         .with_graceful_shutdown(async move {

@@ -14,25 +14,54 @@ pub struct Key {
 }
 
 #[derive(Default)]
-pub struct Pages(Mutex<HashMap<Key, String>>);
+pub struct Pages(Mutex<Kept>);
+
+struct Kept {
+    pages: HashMap<Key, String>,
+    /// As the level allows.
+    cap: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept {
+            pages: HashMap::new(),
+            cap: CAPACITY,
+        }
+    }
+}
+
+impl Kept {
+    /// Holds no more than this many, and answers the bytes freed.
+    fn trim(&mut self, most: usize) -> u64 {
+        let mut left = self.pages.len();
+        let mut freed = 0;
+        self.pages.retain(|_, json| {
+            let stays = left <= most;
+            if !stays {
+                left -= 1;
+                freed += json.capacity() as u64;
+            }
+            stays
+        });
+        freed
+    }
+}
 
 impl Pages {
     pub fn get(&self, key: Key) -> Option<String> {
-        self.lock().get(&key).cloned()
+        self.lock().pages.get(&key).cloned()
     }
 
     /// Keeps a page; when all places are taken, some other goes.
     pub fn put(&self, key: Key, json: String) {
-        let mut pages = self.lock();
-        if pages.len() >= CAPACITY
-            && let Some(&other) = pages.keys().next()
-        {
-            pages.remove(&other);
-        }
-        pages.insert(key, json);
+        let mut kept = self.lock();
+        let most = kept.cap - 1;
+        kept.trim(most);
+        kept.pages.insert(key, json);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, String>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,29 +72,18 @@ impl Shrink for Pages {
     }
 
     fn bytes(&self) -> u64 {
-        self.lock()
-            .values()
-            .map(|json| json.capacity() as u64)
-            .sum()
+        let kept = self.lock();
+        kept.pages.values().map(|json| json.capacity() as u64).sum()
     }
 
     fn shrink(&self, level: Level) -> u64 {
-        let keep = match level {
+        let mut kept = self.lock();
+        kept.cap = match level {
             Level::Normal => CAPACITY,
             Level::Optimise | Level::Restart => CAPACITY * 4 / 5,
             Level::Critical => CAPACITY / 2,
         };
-        let mut pages = self.lock();
-        let mut left = pages.len();
-        let mut freed = 0;
-        pages.retain(|_, json| {
-            let stays = left <= keep;
-            if !stays {
-                left -= 1;
-                freed += json.capacity() as u64;
-            }
-            stays
-        });
-        freed
+        let most = kept.cap;
+        kept.trim(most)
     }
 }

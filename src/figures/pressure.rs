@@ -1,4 +1,4 @@
-//! How near the line: the heap and the resident memory against the limit.
+//! How near the line: the heap and the resident memory against the limit, and where they go.
 
 use std::fmt;
 
@@ -16,14 +16,17 @@ pub enum Signal {
     /// Anonymous resident memory: what the kernel cannot drop. Page cache and file mappings are
     /// not in it.
     Resident,
+    /// A [`Drill`](crate::Drill): the pressure is made up.
+    Drill,
 }
 
 impl Signal {
-    /// `heap` or `resident`.
+    /// `heap`, `resident` or `drill`.
     pub fn as_str(self) -> &'static str {
         match self {
             Signal::Heap => "heap",
             Signal::Resident => "resident",
+            Signal::Drill => "drill",
         }
     }
 }
@@ -43,6 +46,9 @@ pub struct Pressure {
     pub heap: f64,
     /// Anonymous resident memory over the limit.
     pub resident: f64,
+    /// What the larger one is about to grow by, as a ratio to the limit: its rate over the shortest
+    /// interval between two looks, 50 ms. 0 unless it has grown in each of the last two.
+    pub growth: f64,
     /// Which of the two is larger.
     pub deciding: Signal,
 }
@@ -54,6 +60,7 @@ impl Pressure {
         Pressure {
             heap: heap_bytes as f64 / limit,
             resident: resident_bytes as f64 / limit,
+            growth: 0.0,
             deciding: if heap_bytes > resident_bytes {
                 Signal::Heap
             } else {
@@ -62,12 +69,14 @@ impl Pressure {
         }
     }
 
-    /// The larger ratio.
+    /// The larger ratio and its growth: what levels are judged by.
     pub fn value(&self) -> f64 {
-        match self.deciding {
-            Signal::Heap => self.heap,
-            Signal::Resident => self.resident,
-        }
+        self.growth
+            + match self.deciding {
+                Signal::Heap => self.heap,
+                Signal::Resident => self.resident,
+                Signal::Drill => self.heap.max(self.resident),
+            }
     }
 }
 

@@ -5,7 +5,8 @@ use super::event::Event;
 use super::level::{Levels, Threshold};
 use super::monitor::Monitor;
 use super::options::JemallocOptions;
-use super::restart::{Policy, Restart, StateError};
+use super::restart::{Drain, Policy, Restart, StateError};
+use super::watch::Mode;
 use crate::figures::{FigureError, Roots};
 use std::fmt;
 use std::path::PathBuf;
@@ -29,17 +30,23 @@ pub struct MonitorBuilder {
     pub(super) limit: Option<u64>,
     pub(super) levels: Levels,
     pub(super) interval: Duration,
-    pub(super) act: bool,
+    pub(super) mode: Mode,
     pub(super) policy: Policy,
     pub(super) state_file: Option<PathBuf>,
     pub(super) caches: Vec<Weak<dyn Shrink>>,
     pub(super) callbacks: Vec<Callback>,
     pub(super) jemalloc: JemallocOptions,
     pub(super) roots: Roots,
+    pub(super) drain: Option<DrainHook>,
+    pub(super) early_wakes: bool,
+    pub(super) history: usize,
 }
 
-/// Called with every event, on the monitor's thread.
+/// Called with every event, on a thread of the monitor's.
 pub(super) type Callback = Box<dyn Fn(&Event) + Send>;
+
+/// Called before a restart.
+pub(super) type DrainHook = Box<dyn FnMut(Drain) + Send>;
 
 impl Default for MonitorBuilder {
     fn default() -> MonitorBuilder {
@@ -47,13 +54,16 @@ impl Default for MonitorBuilder {
             limit: None,
             levels: Levels::default(),
             interval: Duration::from_secs(1),
-            act: true,
+            mode: Mode::Act,
             policy: Policy::default(),
             state_file: None,
             caches: Vec::new(),
             callbacks: Vec::new(),
             jemalloc: JemallocOptions::default(),
             roots: Roots::default(),
+            drain: None,
+            early_wakes: true,
+            history: 100,
         }
     }
 }
@@ -82,14 +92,69 @@ impl MonitorBuilder {
 
     /// Watches and reports, but neither acts nor restarts.
     pub fn observe_only(mut self) -> MonitorBuilder {
-        self.act = false;
+        self.mode = Mode::Observe;
         self
     }
 
-    /// Restarts in this way when optimising did not bring the program below the restart line. By
-    /// default it never does.
+    /// Decides everything and does nothing: every action that is due stands in the ledger as
+    /// skipped, and a restart that is due is reported as withheld.
+    pub fn dry_run(mut self) -> MonitorBuilder {
+        self.mode = Mode::DryRun;
+        self
+    }
+
+    /// Restarts in this way when optimising did not bring the program below the restart line, and a
+    /// restart would help. By default it never does.
     pub fn restart(mut self, how: Restart) -> MonitorBuilder {
         self.policy.how = Some(how);
+        self
+    }
+
+    /// How long the figure has to stay above the restart line before a restart, by default 10 s.
+    /// When the limit is seconds away it is not waited for.
+    pub fn sustained(mut self, time: Duration) -> MonitorBuilder {
+        self.policy.sustained = time;
+        self
+    }
+
+    /// A limit that at the present rate is further away than this is left to time: no restart
+    /// below the critical line. By default an hour; [`Duration::MAX`] restarts at the line even if
+    /// nothing grows.
+    pub fn restart_horizon(mut self, time: Duration) -> MonitorBuilder {
+        self.policy.horizon = time;
+        self
+    }
+
+    /// How often a restart is judged while the limit is not near. By default at every look.
+    pub fn restart_check_interval(mut self, interval: Duration) -> MonitorBuilder {
+        self.policy.check_interval = interval;
+        self
+    }
+
+    /// Calls this before a restart, with a token: the restart follows when the token is dropped, or
+    /// after `deadline`, or when the limit is there.
+    ///
+    /// It runs on a thread of the monitor's, after the callbacks. A server stops to accept, has its
+    /// open requests answered, and drops the token.
+    pub fn drain(
+        mut self,
+        deadline: Duration,
+        hook: impl FnMut(Drain) + Send + 'static,
+    ) -> MonitorBuilder {
+        self.policy.drain_deadline = deadline;
+        self.drain = Some(Box::new(hook));
+        self
+    }
+
+    /// Neither asks the kernel for a trigger on memory stalls nor follows `MEMORY_PRESSURE_WATCH`.
+    pub fn without_early_wakes(mut self) -> MonitorBuilder {
+        self.early_wakes = false;
+        self
+    }
+
+    /// How many samples [`Monitor::history`] keeps, by default 100, 100,000 at the most.
+    pub fn history(mut self, samples: usize) -> MonitorBuilder {
+        self.history = samples;
         self
     }
 
@@ -108,7 +173,7 @@ impl MonitorBuilder {
     }
 
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
-    /// be there; `.new` and `.damaged` files may appear beside.
+    /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
         self.state_file = Some(path.into());
         self
@@ -120,8 +185,9 @@ impl MonitorBuilder {
         self
     }
 
-    /// Calls this with every event, on the monitor's thread; all that are registered run, in their
-    /// order. It should return soon: the monitor sees nothing meanwhile. A panic is caught and
+    /// Calls this with every event, on a thread of the monitor's own for that; all that are
+    /// registered run, in their order. One that takes long holds up the others and the log, and in
+    /// the end loses events, but neither the monitor nor its actions. A panic is caught and
     /// reported.
     pub fn on_event(mut self, callback: impl Fn(&Event) + Send + 'static) -> MonitorBuilder {
         self.callbacks.push(Box::new(callback));
@@ -167,6 +233,20 @@ impl MonitorBuilder {
                 "interval",
                 format!("{:?}", self.interval),
                 "10 ms to an hour",
+            );
+        }
+        if self.policy.drain_deadline > Duration::from_secs(3600) {
+            fault(
+                "drain",
+                format!("{:?}", self.policy.drain_deadline),
+                "a deadline of at most an hour",
+            );
+        }
+        if self.history > 100_000 {
+            fault(
+                "history",
+                self.history.to_string(),
+                "at most 100,000 samples",
             );
         }
         if self.policy.how.is_some() && self.policy.budget_per_hour == 0 {
@@ -264,6 +344,15 @@ pub enum StartError {
     Image(std::io::Error),
     /// The process has a monitor already: there is one line, and one who watches it.
     AlreadyRunning,
+    /// `MEMORY_PRESSURE_WATCH` or `MEMORY_PRESSURE_WRITE` makes no sense.
+    EarlyWake {
+        /// Which.
+        variable: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What was expected, or what the system said.
+        expected: String,
+    },
     /// The system gave no thread.
     Thread(std::io::Error),
 }
@@ -282,6 +371,11 @@ impl fmt::Display for StartError {
             StartError::State(error) => error.fmt(f),
             StartError::Image(error) => write!(f, "the program cannot be found again: {error}"),
             StartError::AlreadyRunning => f.write_str("this process has a monitor already"),
+            StartError::EarlyWake {
+                variable,
+                value,
+                expected,
+            } => write!(f, "`{variable}` is {value:?}: expected {expected}"),
             StartError::Thread(error) => write!(f, "no thread for the monitor: {error}"),
         }
     }

@@ -1,20 +1,25 @@
-//! What the monitor says: typed events on one bounded channel.
+//! What the monitor says: typed events, to any number of readers that never make it wait.
 //!
-//! The channel never makes the monitor wait. When nobody reads, the oldest event makes room for
-//! the newest; [`Event::sequence`] tells a reader how many it missed.
+//! Every reader has a bounded queue of its own. When one is slow, its oldest event makes room for
+//! the newest, and it is told how many it lost. The last events are kept, so that a reader that
+//! comes late starts with them.
 
+use super::diagnosis::Diagnosis;
+use super::drill::Drill;
 use super::ledger::LedgerRow;
 use super::level::Level;
+use super::monitor::lock;
 use super::restart::{RestartRecord, Withheld};
 use crate::figures::{Limit, Pressure};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::fmt;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Events that wait for a reader, at the most.
 ///
-/// A level that lasts makes about three events a minute, so 256 hold more than an hour; the
-/// channel's memory, about 50 KiB, is reserved at the start.
+/// A level that lasts makes about five events a minute, so 256 hold most of an hour; a queue's
+/// memory, about 64 KiB, is reserved when the reader is made.
 const CAPACITY: usize = 256;
 
 /// One event.
@@ -56,11 +61,25 @@ pub enum EventKind {
     },
     /// An action was carried out.
     Action(LedgerRow),
+    /// Where the memory is: at each entry into a level, and before each round of actions.
+    Diagnosis(Diagnosis),
+    /// New work is better refused from now on, or no longer: see
+    /// [`Monitor::is_shedding`](crate::Monitor::is_shedding).
+    Shedding(bool),
     /// A restart was due and did not happen.
     RestartWithheld(Withheld),
-    /// The last event of this image of the program: the restart follows when all callbacks have
-    /// returned.
+    /// The last event of this image of the program, unless the restart fails: the drain begins when
+    /// all callbacks have returned.
     Restarting(RestartRecord),
+    /// The kernel or the service manager says that memory is short, and the monitor looks at once.
+    EarlyWake(WakeSource),
+    /// A drill began.
+    Drill(Drill),
+    /// This reader was too slow: the events from [`Event::sequence`] on.
+    Lost {
+        /// That many.
+        events: u64,
+    },
     /// Something does not work as it should; the monitor goes on.
     Fault(Fault),
 }
@@ -80,8 +99,10 @@ pub enum Fault {
     CallbackPanicked,
     /// A cache panicked while it was asked to shrink; the others were asked.
     CachePanicked,
-    /// The state file was damaged and has been set aside.
+    /// The state file was damaged, or not ours to believe, and has been set aside.
     StateSetAside,
+    /// What wakes the monitor early no longer works; it goes on at its interval.
+    WakeLost(WakeSource),
     /// The state file could not be written: the restart did not happen, because its cooldown could
     /// not have been kept.
     StateUnwritable,
@@ -99,10 +120,13 @@ impl fmt::Display for Fault {
             Fault::LimitUnreadable => f.write_str("the limit could not be read anew"),
             Fault::CallbackPanicked => f.write_str("a callback panicked"),
             Fault::CachePanicked => f.write_str("a cache panicked while shrinking"),
-            Fault::StateSetAside => f.write_str("the state file was damaged and is set aside"),
+            Fault::StateSetAside => {
+                f.write_str("the state file cannot be believed and is set aside")
+            }
             Fault::StateUnwritable => {
                 f.write_str("the state file could not be written: no restart without it")
             }
+            Fault::WakeLost(source) => write!(f, "{source} no longer wakes the monitor"),
             Fault::ExecFailed(code) => {
                 write!(f, "the new image could not be started: error {code}")
             }
@@ -110,43 +134,194 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The monitor's end of the channel.
-pub(super) struct Events {
-    sender: Sender<Event>,
-    receiver: Receiver<Event>,
-    sequence: u64,
+/// Who says that memory is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum WakeSource {
+    /// The kernel's pressure stall information, by a trigger of our own.
+    PressureStall,
+    /// What the service manager named in `MEMORY_PRESSURE_WATCH`.
+    ServiceManager,
 }
 
-impl Events {
-    pub(super) fn new() -> Events {
-        let (sender, receiver) = crossbeam_channel::bounded(CAPACITY);
-        Events {
-            sender,
-            receiver,
-            sequence: 0,
+impl fmt::Display for WakeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WakeSource::PressureStall => "pressure stall information",
+            WakeSource::ServiceManager => "the service manager's memory pressure",
+        })
+    }
+}
+
+/// Where events are sent to, from any of the monitor's threads.
+///
+/// The lock is held for one copy to each reader.
+pub(super) struct Bus {
+    inner: Mutex<Inner>,
+    started: Instant,
+}
+
+struct Inner {
+    sequence: u64,
+    /// A ring of the last events.
+    recent: Vec<Event>,
+    readers: Vec<Queue>,
+    closed: bool,
+}
+
+struct Queue {
+    sender: Sender<Event>,
+    /// To make room with.
+    receiver: Receiver<Event>,
+    /// Shared with the reader: alone, the reader is gone.
+    reader: Arc<()>,
+}
+
+impl Bus {
+    pub(super) fn new(started: Instant) -> Bus {
+        Bus {
+            inner: Mutex::new(Inner {
+                sequence: 0,
+                recent: Vec::with_capacity(CAPACITY),
+                readers: Vec::new(),
+                closed: false,
+            }),
+            started,
         }
     }
 
-    pub(super) fn receiver(&self) -> Receiver<Event> {
-        self.receiver.clone()
-    }
-
-    /// Numbers and sends an event; never waits, never allocates.
-    pub(super) fn send(&mut self, uptime: Duration, kind: EventKind) -> Event {
+    /// Numbers an event and sends it to everybody; neither waits for a reader nor allocates.
+    pub(super) fn send(&self, kind: EventKind) -> Event {
+        let mut inner = lock(&self.inner);
         let event = Event {
-            sequence: self.sequence,
-            uptime,
+            sequence: inner.sequence,
+            uptime: self.started.elapsed(),
             kind,
         };
-        self.sequence += 1;
+        inner.sequence += 1;
+        let place = (event.sequence % CAPACITY as u64) as usize;
+        if inner.recent.len() < CAPACITY {
+            inner.recent.push(event);
+        } else {
+            inner.recent[place] = event;
+        }
+        inner
+            .readers
+            .retain(|queue| Arc::strong_count(&queue.reader) > 1);
+        for queue in &inner.readers {
+            queue.push(event);
+        }
+        event
+    }
+
+    /// A reader of the last events, as far as they are kept, and of all to come.
+    pub(super) fn subscribe(&self) -> EventReader {
+        let (sender, receiver) = crossbeam_channel::bounded(CAPACITY);
+        let reader = Arc::new(());
+        let queue = Queue {
+            sender,
+            receiver: receiver.clone(),
+            reader: Arc::clone(&reader),
+        };
+        let mut inner = lock(&self.inner);
+        let next = inner.sequence.saturating_sub(inner.recent.len() as u64);
+        for sequence in next..inner.sequence {
+            queue.push(inner.recent[(sequence % CAPACITY as u64) as usize]);
+        }
+        if !inner.closed {
+            inner.readers.push(queue);
+        }
+        EventReader {
+            events: receiver,
+            next,
+            held: None,
+            _reader: reader,
+        }
+    }
+
+    /// The last event was sent: readers come to an end.
+    pub(super) fn close(&self) {
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
+        inner.readers.clear();
+    }
+}
+
+impl Queue {
+    fn push(&self, event: Event) {
         let mut pending = event;
-        // Readers take events too, so one round of making room is usually enough, and a few are
-        // the most that it takes.
+        // The reader takes events too, so one round of making room is usually enough, and a few
+        // are the most that it takes.
         while let Err(TrySendError::Full(back)) = self.sender.try_send(pending) {
             let _ = self.receiver.try_recv();
             pending = back;
         }
-        event
+    }
+}
+
+/// Reads a monitor's events, each once, in their order.
+///
+/// As an iterator it waits for the next event, and ends when the monitor has stopped.
+#[derive(Debug)]
+pub struct EventReader {
+    events: Receiver<Event>,
+    /// The sequence number that comes next if none is lost.
+    next: u64,
+    /// Waits behind the news that others were lost.
+    held: Option<Event>,
+    _reader: Arc<()>,
+}
+
+impl EventReader {
+    /// The next event; `None` when there is none yet, or no more.
+    pub fn try_next(&mut self) -> Option<Event> {
+        let event = self.held.take().or_else(|| self.events.try_recv().ok())?;
+        Some(self.in_order(event))
+    }
+
+    /// The next event; `None` when none came until then, or no more will.
+    pub fn next_until(&mut self, deadline: Instant) -> Option<Event> {
+        let event = self
+            .held
+            .take()
+            .or_else(|| self.events.recv_deadline(deadline).ok())?;
+        Some(self.in_order(event))
+    }
+
+    /// The next event; `None` when none came within this time, or no more will.
+    pub fn next_within(&mut self, time: Duration) -> Option<Event> {
+        self.next_until(Instant::now() + time)
+    }
+
+    /// The event, or before it the news that others were lost.
+    fn in_order(&mut self, event: Event) -> Event {
+        let lost = event.sequence.saturating_sub(self.next);
+        if lost == 0 {
+            self.next = event.sequence + 1;
+            return event;
+        }
+        let news = Event {
+            sequence: self.next,
+            uptime: event.uptime,
+            kind: EventKind::Lost { events: lost },
+        };
+        self.next = event.sequence;
+        self.held = Some(event);
+        news
+    }
+}
+
+impl Iterator for EventReader {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let event = self.held.take().or_else(|| self.events.recv().ok())?;
+        Some(self.in_order(event))
     }
 }
 
@@ -154,15 +329,52 @@ impl Events {
 mod tests {
     use super::*;
 
+    fn bus() -> Bus {
+        Bus::new(Instant::now())
+    }
+
+    fn some() -> EventKind {
+        EventKind::Fault(Fault::NotInstalled)
+    }
+
     #[test]
-    fn a_slow_reader_loses_the_oldest_and_can_tell_how_many() {
-        let mut events = Events::new();
-        let reader = events.receiver();
+    fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
+        let bus = bus();
+        let mut reader = bus.subscribe();
         for _ in 0..CAPACITY + 10 {
-            events.send(Duration::ZERO, EventKind::Fault(Fault::NotInstalled));
+            bus.send(some());
         }
-        let sequences: Vec<_> = reader.try_iter().map(|event| event.sequence).collect();
-        assert_eq!(sequences.len(), CAPACITY);
-        assert_eq!(sequences[0], 10);
+        bus.close();
+        let first = reader.next().unwrap();
+        assert!(matches!(first.kind, EventKind::Lost { events: 10 }));
+        assert_eq!(first.sequence, 0);
+        let rest: Vec<_> = reader.map(|event| event.sequence).collect();
+        assert_eq!(rest, (10..CAPACITY as u64 + 10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_reader_gets_every_event_and_a_late_one_the_last_ones() {
+        let bus = bus();
+        let mut early = bus.subscribe();
+        for _ in 0..CAPACITY + 3 {
+            bus.send(some());
+            assert!(early.try_next().is_some());
+        }
+        let mut late = bus.subscribe();
+        bus.send(some());
+        assert_eq!(early.try_next().unwrap().sequence, CAPACITY as u64 + 3);
+        assert_eq!(early.try_next().map(|event| event.sequence), None);
+        // The oldest that was kept made room for the newest, and that is a loss like any other.
+        let first = late.try_next().unwrap();
+        assert!(matches!(first.kind, EventKind::Lost { events: 1 }));
+        assert_eq!(late.try_next().unwrap().sequence, 4);
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_costs_nothing_any_more() {
+        let bus = bus();
+        drop(bus.subscribe());
+        bus.send(some());
+        assert!(lock(&bus.inner).readers.is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! The ledger: what each action was for, what it cost and what it gave back.
 
 use super::level::Level;
+use crate::figures::Signal;
 use std::time::Duration;
 
-/// Rows that are kept. At the slowest repetition, one pair of actions a minute, two hours.
+/// Rows that are kept. At the slowest repetition, four actions a minute, an hour.
 const ROWS: usize = 256;
 
 /// What was done.
@@ -15,18 +16,72 @@ const ROWS: usize = 256;
 )]
 #[non_exhaustive]
 pub enum ActionKind {
-    /// Every registered cache was asked to shrink.
+    /// Every registered cache was asked to hold no more than the level allows.
     ShrinkCaches,
-    /// Every arena of jemalloc gave its free pages back.
+    /// Every thread was asked to give the blocks in its thread cache back to their arenas.
+    FlushThreadCaches,
+    /// The C library's own heap gave its free pages back (`malloc_trim`).
+    TrimSystemHeap,
+    /// The arenas of jemalloc gave their free pages back, one after the other.
     PurgeArenas,
+    /// jemalloc gives pages back as soon as they are free.
+    TightenDecay,
+    /// jemalloc keeps free pages for as long as before [`TightenDecay`](Self::TightenDecay).
+    RestoreDecay,
+    /// New work is refused.
+    ShedLoad,
+    /// New work is taken again.
+    TakeLoad,
+}
+
+/// Why an action that was due was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Skipped {
+    /// A dry run decides and does nothing.
+    DryRun,
+    /// By the figures there is next to nothing that it could give back.
+    NothingToGain,
+    /// Not with this allocator, or not on this system.
+    NotPossible,
+}
+
+impl Skipped {
+    /// `dry_run`, `nothing_to_gain` or `not_possible`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Skipped::DryRun => "dry_run",
+            Skipped::NothingToGain => "nothing_to_gain",
+            Skipped::NotPossible => "not_possible",
+        }
+    }
 }
 
 impl ActionKind {
-    /// `shrink_caches` or `purge_arenas`.
+    /// What a round of optimising consists of, in this order: each frees what the next gives back.
+    pub(super) const OPTIMISING: [ActionKind; 4] = [
+        ActionKind::ShrinkCaches,
+        ActionKind::FlushThreadCaches,
+        ActionKind::TrimSystemHeap,
+        ActionKind::PurgeArenas,
+    ];
+
+    /// As in JSON: `purge_arenas`.
     pub fn as_str(self) -> &'static str {
         match self {
             ActionKind::ShrinkCaches => "shrink_caches",
+            ActionKind::FlushThreadCaches => "flush_thread_caches",
+            ActionKind::TrimSystemHeap => "trim_system_heap",
             ActionKind::PurgeArenas => "purge_arenas",
+            ActionKind::TightenDecay => "tighten_decay",
+            ActionKind::RestoreDecay => "restore_decay",
+            ActionKind::ShedLoad => "shed_load",
+            ActionKind::TakeLoad => "take_load",
         }
     }
 }
@@ -59,14 +114,19 @@ pub struct LedgerRow {
     pub after: Held,
     /// A quarter of a second or more later, when the kernel's figures have settled.
     pub settled: Option<Held>,
-    /// The bytes given back: for caches off the live heap, for a purge off the resident memory.
-    /// What the program allocated meanwhile hides as much.
+    /// The figure that decided the level.
+    pub signal: Signal,
+    /// The bytes given back: for caches off the live heap, for thread caches off what was in them,
+    /// for the others off the resident memory. What the program allocated meanwhile hides as much.
     pub given_back_bytes: u64,
     /// How long it took.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub duration: Duration,
-    /// The action was not possible.
-    pub failed: bool,
+    /// The longest stretch without a pause: of a purge, its slowest arena.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub longest_slice: Duration,
+    /// Why it was not carried out, if it was not.
+    pub skipped: Option<Skipped>,
 }
 
 /// After how long a row's settled figures are read.
@@ -99,6 +159,14 @@ impl Ledger {
         }
         self.next = (self.next + 1) % ROWS;
         self.unsettled = (self.unsettled + 1).min(ROWS);
+    }
+
+    /// Completes the row that was pushed last.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut LedgerRow)) {
+        let last = (self.next + ROWS - 1) % ROWS;
+        if let Some(row) = self.rows.get_mut(last) {
+            change(row);
+        }
     }
 
     /// Enters `held` as the settled figures of the rows that have waited long enough.
@@ -141,9 +209,11 @@ mod tests {
             before: Held::default(),
             after: Held::default(),
             settled: None,
+            signal: Signal::Heap,
             given_back_bytes: at,
             duration: Duration::ZERO,
-            failed: false,
+            longest_slice: Duration::ZERO,
+            skipped: None,
         }
     }
 

@@ -1,22 +1,34 @@
-//! Levels, actions and the restart; and the monitor's thread that drives them.
+//! Levels, actions and the restart; and the monitor's threads that drive them.
 //!
 //! | file | its one idea |
 //! |---|---|
 //! | `config` | what the program asks for, checked as a whole |
 //! | `monitor` | the program's handle |
-//! | `watch` | the thread: look, decide, act, arm, sleep |
+//! | `watch` | the thread that sees: look, have it judged, pass on, arm, sleep |
+//! | `control` | what to do, as a pure function of what was seen |
+//! | `worker` | the thread that acts |
+//! | `announce` | the thread that tells: log, callbacks, drain |
+//! | `wake` | the thread that the kernel or the service manager wakes early |
 //! | `latency` | being run soon after a wake-up |
 //! | `level` | states with entries and exits |
+//! | `diagnosis` | where the memory is, and what can help |
 //! | `actions` | what can be done |
 //! | `ledger` | what was done, and what it gave back |
 //! | `restart` | when, how, and what survives |
+//! | `drill` | a pressure that is made up |
 //! | `event` | what is said about it |
+//! | `history` | the last samples |
 //! | `options` | jemalloc's options, wanted and effective |
 //! | `status` | everything in one value |
 
 mod actions;
+mod announce;
 mod config;
+mod control;
+mod diagnosis;
+mod drill;
 mod event;
+mod history;
 mod latency;
 mod ledger;
 mod level;
@@ -24,16 +36,21 @@ mod monitor;
 mod options;
 mod restart;
 mod status;
+mod wake;
 mod watch;
+mod worker;
 
-pub use actions::Shrink;
+pub use actions::{Shrink, on_thread_park};
 pub use config::{ConfigFault, MonitorBuilder, StartError};
-pub use event::{Event, EventKind, Fault};
-pub use ledger::{ActionKind, Held, LedgerRow};
+pub use diagnosis::{Cause, Diagnosis, Remedy};
+pub use drill::Drill;
+pub use event::{Event, EventKind, EventReader, Fault, WakeSource};
+pub use history::Sample;
+pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
 pub use monitor::{CommandError, Monitor, RestartError};
 pub use options::{EffectiveOption, JemallocOptions};
-pub use restart::{Restart, RestartRecord, StateError, Withheld};
+pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
 pub use status::{HeapStatus, LimitStatus, ProcessStatus, Status, Summary, Times};
 
 #[doc(hidden)]

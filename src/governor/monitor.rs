@@ -1,24 +1,32 @@
 //! The program's handle on its monitor.
 
 use super::actions::{Caches, Shrink, weak};
+use super::announce::Announcer;
 use super::config::{MonitorBuilder, StartError};
-use super::event::Event;
+use super::control::Plan;
+use super::diagnosis::Diagnosis;
+use super::drill::Drill;
+use super::event::{Bus, EventReader};
+use super::history::{History, Sample};
 use super::ledger::{Ledger, LedgerRow};
 use super::level::{Level, Levels};
 use super::options::{self, EffectiveOption};
-use super::restart::{Image, RestartRecord, State};
+use super::restart::{Draining, Image, Listeners, Notifier, RestartRecord, State};
 use super::status::{ProcessStatus, Status, Summary};
-use super::watch::Watch;
+use super::wake::{EarlyWake, Wake};
+use super::watch::{Line, Mode, Settings, Watch};
+use super::worker::Worker;
 use crate::allocator::{alarm, local, total};
 use crate::figures::{self, Limit, LimitReader, Pressure, ProcessFigures, Roots};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// A running monitor: one background thread that watches heap, resident memory and limit, and acts.
+/// A running monitor: background threads that watch heap, resident memory and limit, and act.
 ///
 /// There is one at most in a process, because there is one line. Dropping the handle stops it.
 /// In the child of a fork there is none: the child's copy of the handle answers figures, refuses
@@ -26,25 +34,61 @@ use std::time::Instant;
 pub struct Monitor {
     shared: Arc<Shared>,
     commands: Sender<Command>,
-    events: Receiver<Event>,
-    thread: Option<JoinHandle<()>>,
+    threads: Threads,
     roots: Roots,
     levels: Levels,
+    mode: Mode,
     options: Vec<EffectiveOption>,
-    started: Instant,
     /// [`local::forks`] when it started.
     home: u64,
 }
 
-/// What the thread and the handles both reach.
+/// The monitor's threads, as far as they have been started.
+#[derive(Default)]
+struct Threads {
+    watch: Option<JoinHandle<()>>,
+    worker: Option<JoinHandle<()>>,
+    announcer: Option<JoinHandle<()>>,
+    wake: Option<Wake>,
+    is_rung: bool,
+}
+
+/// How long the end of the monitor waits for a thread: one that hangs in the program's own code is
+/// left behind.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the threads and the handles all reach.
 pub(super) struct Shared {
+    pub(super) started: Instant,
     pub(super) level: AtomicU8,
+    pub(super) bus: Bus,
     /// Behind a lock that is held for a copy of two words.
     pub(super) limit: Mutex<Limit>,
     pub(super) caches: Caches,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) summary: Mutex<Summary>,
+    pub(super) history: Mutex<History>,
+    pub(super) diagnosis: Mutex<Option<Diagnosis>>,
     pub(super) restarts: Mutex<Vec<RestartRecord>>,
+    pub(super) listeners: Mutex<Listeners>,
+    pub(super) notifier: Mutex<Notifier>,
+    pub(super) draining: Arc<Draining>,
+    pub(super) early_wake: EarlyWake,
+    /// The number of the event after the last that the announcer is done with.
+    pub(super) announced: AtomicU64,
+    pub(super) is_ready: AtomicBool,
+    pub(super) draining_now: AtomicBool,
+    shedding: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn shed(&self, on: bool) {
+        self.shedding.store(on, Ordering::Release);
+    }
 }
 
 /// A lock whose holder panicked still holds whole values: they are replaced, never half written.
@@ -56,6 +100,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) enum Command {
     Optimise(Sender<Vec<LedgerRow>>),
     Restart(Sender<RestartError>),
+    Drill(Drill),
     Stop,
 }
 
@@ -70,8 +115,11 @@ pub enum CommandError {
     NotRunning,
     /// It was started to observe only.
     ObserveOnly,
-    /// A callback asked, on the monitor's own thread, which cannot wait for itself.
+    /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
+    /// it ran on cannot wait for itself.
     OnItsOwnThread,
+    /// An action hangs, and others wait behind it.
+    Busy,
 }
 
 impl fmt::Display for CommandError {
@@ -80,8 +128,9 @@ impl fmt::Display for CommandError {
             CommandError::NotRunning => "the monitor does not run in this process",
             CommandError::ObserveOnly => "the monitor was started to observe only",
             CommandError::OnItsOwnThread => {
-                "a callback cannot wait for the monitor: expected another thread"
+                "a callback cannot wait for its own thread: expected another thread"
             }
+            CommandError::Busy => "the monitor's actions hang",
         })
     }
 }
@@ -115,6 +164,19 @@ impl fmt::Display for RestartError {
 impl std::error::Error for RestartError {}
 
 impl Monitor {
+    /// Settings as TotHub's memory overhaul had them for its childcare service: a look every 30 s, a
+    /// restart judged every minute, lines at 75, 80 and 90 %, a restart at the line whether or not
+    /// anything grows, five minutes of cooldown, 100 samples of history. The crossing of a line is
+    /// noticed at once all the same. How to restart is left to be said.
+    pub fn tothub() -> MonitorBuilder {
+        MonitorBuilder::default()
+            .interval(Duration::from_secs(30))
+            .restart_check_interval(Duration::from_secs(60))
+            .restart_horizon(Duration::MAX)
+            .cooldown(Duration::from_secs(5 * 60))
+            .history(100)
+    }
+
     /// Settings for a monitor, at their defaults.
     pub fn builder() -> MonitorBuilder {
         MonitorBuilder::default()
@@ -134,68 +196,115 @@ impl Monitor {
         ProcessFigures::read(&builder.roots).map_err(StartError::Figures)?;
         let (state, set_aside) = State::open(builder.state_file).map_err(StartError::State)?;
         if let Some(error) = &set_aside {
-            tracing::warn!(%error, "the state file was damaged and is set aside");
+            tracing::warn!(%error, "the state file cannot be believed and is set aside");
         }
         let image = Image::prepare().map_err(StartError::Image)?;
+        let sources = if builder.early_wakes {
+            super::wake::sources(&builder.roots)?
+        } else {
+            Vec::new()
+        };
+        let notifier = Notifier::from_environment().unwrap_or_else(|error| {
+            tracing::warn!(error, "the service manager cannot be told");
+            Notifier::silent()
+        });
         let options = options::apply(&builder.jemalloc);
 
-        let mut restarts = Vec::with_capacity(state.rows().len());
-        restarts.extend_from_slice(state.rows());
+        let mut restarts = Vec::with_capacity(state.restarts().len() + 1);
+        restarts.extend_from_slice(state.restarts());
+        let started = Instant::now();
         let shared = Arc::new(Shared {
+            started,
             level: AtomicU8::new(Level::Normal as u8),
+            bus: Bus::new(started),
             limit: Mutex::new(limit),
             caches: Caches::default(),
             ledger: Mutex::new(Ledger::new()),
             summary: Mutex::new(Summary::default()),
+            history: Mutex::new(History::new(builder.history, builder.interval)),
+            diagnosis: Mutex::new(None),
             restarts: Mutex::new(restarts),
+            listeners: Mutex::new(Listeners::new()),
+            notifier: Mutex::new(notifier),
+            draining: Arc::default(),
+            early_wake: EarlyWake::default(),
+            announced: AtomicU64::new(0),
+            is_ready: AtomicBool::new(false),
+            draining_now: AtomicBool::new(false),
+            shedding: AtomicBool::new(false),
         });
         for cache in builder.caches {
             shared.caches.add(cache);
         }
         let (commands, inbox) = crossbeam_channel::bounded(16);
-        let started = Instant::now();
+        let (jobs, queue) = crossbeam_channel::bounded(16);
+        let (outcomes, results) = crossbeam_channel::bounded(16);
+        let announcer = Announcer {
+            shared: Arc::clone(&shared),
+            events: shared.bus.subscribe(),
+            callbacks: builder.callbacks,
+            drain: builder.drain,
+        };
         let watch = Watch::new(
             Arc::clone(&shared),
             inbox,
+            Line {
+                jobs: jobs.clone(),
+                outcomes: results,
+            },
             limits,
             state,
             image,
-            super::watch::Settings {
-                levels: builder.levels,
-                interval: builder.interval,
-                act: builder.act,
-                policy: builder.policy,
-                callbacks: builder.callbacks,
+            Settings {
+                plan: Plan {
+                    levels: builder.levels,
+                    interval: builder.interval,
+                    policy: builder.policy,
+                    // As random as a hasher's keys.
+                    seed: std::hash::RandomState::new().hash_one(std::process::id()),
+                },
+                mode: builder.mode,
+                drains: announcer.drain.is_some(),
                 roots: builder.roots.clone(),
-                started,
                 set_aside: set_aside.is_some(),
             },
         );
-        let events = watch.events();
-        let thread = std::thread::Builder::new()
-            .name("plimsoll".to_owned())
-            .spawn(move || watch.run())
-            .map_err(StartError::Thread)?;
-        if alarm::install(thread.thread().clone()).is_err() {
-            let _ = commands.send(Command::Stop);
-            thread.thread().unpark();
-            let _ = thread.join();
-            return Err(StartError::AlreadyRunning);
-        }
-        // The thread may have armed the line and looked away before it could be woken by it.
-        thread.thread().unpark();
+        let dry = builder.mode == Mode::DryRun;
+        // From here on its end is what gives the claim up, and stops what has been started.
         claim.keep();
-        Ok(Monitor {
-            shared,
+        let mut monitor = Monitor {
+            shared: Arc::clone(&shared),
             commands,
-            events,
-            thread: Some(thread),
-            roots: builder.roots,
+            threads: Threads::default(),
+            roots: builder.roots.clone(),
             levels: builder.levels,
+            mode: builder.mode,
             options,
-            started,
             home,
-        })
+        };
+        let threads = &mut monitor.threads;
+        threads.announcer = Some(spawn("plimsoll-call", move || announcer.run())?);
+        let watch = spawn("plimsoll", move || watch.run())?;
+        let handle = watch.thread().clone();
+        threads.watch = Some(watch);
+        let worker = Worker::new(
+            Arc::clone(&shared),
+            queue,
+            outcomes,
+            handle.clone(),
+            builder.roots,
+            dry,
+        );
+        threads.worker = Some(spawn("plimsoll-act", move || worker.run())?);
+        if !sources.is_empty() {
+            let wake = Wake::start(sources, shared, handle.clone());
+            threads.wake = Some(wake.map_err(StartError::Thread)?);
+        }
+        alarm::install(handle.clone()).map_err(|_| StartError::AlreadyRunning)?;
+        threads.is_rung = true;
+        // The thread may have armed the line and looked away before it could be woken by it.
+        handle.unpark();
+        Ok(monitor)
     }
 
     /// The state of the program now. Reads jemalloc's statistics and a file of `/proc`: some tens
@@ -219,7 +328,7 @@ impl Monitor {
             limit: limit.into(),
             utilization: Pressure::new(heap.live_bytes(), resident, limit.bytes),
             level: self.level(),
-            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            uptime_seconds: self.shared.uptime().as_secs_f64(),
         }
     }
 
@@ -238,9 +347,78 @@ impl Monitor {
         *lock(&self.shared.limit)
     }
 
-    /// The events. All receivers share one queue: an event goes to one of them.
-    pub fn events(&self) -> Receiver<Event> {
-        self.events.clone()
+    /// A reader of the last events, up to 256, and of all to come. Every reader gets every event.
+    pub fn events(&self) -> EventReader {
+        self.shared.bus.subscribe()
+    }
+
+    /// Whether new work is better refused: memory is critical, or a restart is due and the budget
+    /// is spent. One load: cheap enough for every request.
+    pub fn is_shedding(&self) -> bool {
+        self.shared.shedding.load(Ordering::Acquire)
+    }
+
+    /// Whether a restart has begun and waits for what is under way. One load.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining_now.load(Ordering::Acquire)
+    }
+
+    /// Where the memory was at the last look: at the entry into a level, and before each round of
+    /// actions. `None` until then.
+    pub fn last_diagnosis(&self) -> Option<Diagnosis> {
+        *lock(&self.shared.diagnosis)
+    }
+
+    /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
+    /// Renews jemalloc's statistics: some tens of microseconds.
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        let process = ProcessFigures::read(&self.roots).ok()?;
+        Some(Diagnosis::new(&process, self.shared.caches.bytes()))
+    }
+
+    /// The last samples at the monitor's interval, from the oldest.
+    pub fn history(&self) -> Vec<Sample> {
+        let capacity = lock(&self.shared.history).capacity();
+        // Memory before the lock: the monitor does not wait for it.
+        let mut samples = Vec::with_capacity(capacity);
+        samples.extend(lock(&self.shared.history).samples());
+        samples
+    }
+
+    /// Says that the program has started: what it holds now is what a restart would bring it back
+    /// to. Told to the service manager as `READY=1`, if there is one. Without it the start is over
+    /// when the figure has been flat for 5 seconds, or after a minute.
+    pub fn ready(&self) {
+        self.shared.is_ready.store(true, Ordering::Release);
+        lock(&self.shared.notifier).ready();
+        if let Some(watch) = self.threads.watch.as_ref().filter(|_| self.is_home()) {
+            watch.thread().unpark();
+        }
+    }
+
+    /// Has a restart by [`Restart::Exec`](crate::Restart::Exec) hand this socket to the new image,
+    /// by the `LISTEN_FDS` protocol: the crate `listenfd` finds it there, and clients that connect
+    /// meanwhile wait in its queue. Of the same name, the last counts; up to 64.
+    ///
+    /// # Errors
+    ///
+    /// A name that is empty or not visible ASCII without `:`, or a socket that cannot be copied.
+    #[cfg(unix)]
+    pub fn hand_over(
+        &self,
+        name: &str,
+        socket: &impl std::os::fd::AsFd,
+    ) -> Result<(), std::io::Error> {
+        lock(&self.shared.listeners).add(name, socket.as_fd())
+    }
+
+    /// Begins a drill.
+    ///
+    /// # Errors
+    ///
+    /// When the monitor does not run here.
+    pub fn drill(&self, drill: Drill) -> Result<(), CommandError> {
+        self.command(Command::Drill(drill))
     }
 
     /// What was seen and done since the start.
@@ -271,34 +449,39 @@ impl Monitor {
         self.shared.caches.add(weak(cache));
     }
 
-    /// Carries out the optimising actions now, whatever the level, and answers their rows.
+    /// Carries out the optimising actions now, whatever the level and the diagnosis, and answers
+    /// their rows.
     ///
     /// # Errors
     ///
-    /// When the monitor does not run here or only observes.
+    /// When the monitor does not run here or only observes, and from inside
+    /// [`Shrink::shrink`].
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.command_and_wait(Command::Optimise(reply))?;
-        match answer.recv() {
-            Ok(rows) if rows.is_empty() => Err(CommandError::ObserveOnly),
-            Ok(rows) => Ok(rows),
-            Err(_) => Err(CommandError::NotRunning),
+        if self.mode == Mode::Observe {
+            return Err(CommandError::ObserveOnly);
         }
+        self.may_wait_for([&self.threads.worker, &self.threads.watch])?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.command(Command::Optimise(reply))?;
+        answer.recv().map_err(|_| CommandError::Busy)
     }
 
-    /// Restarts now, whatever the level, the cooldown and the budget. Comes back only when it
-    /// cannot.
+    /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
+    /// back only when it cannot.
     pub fn restart(&self) -> RestartError {
+        let waiting = self
+            .may_wait_for([&self.threads.worker, &self.threads.watch])
+            .and_then(|()| self.may_wait_for([&self.threads.announcer, &None]));
         let (reply, answer) = crossbeam_channel::bounded(1);
-        if let Err(error) = self.command_and_wait(Command::Restart(reply)) {
-            return RestartError::Command(error);
+        match waiting.and_then(|()| self.command(Command::Restart(reply))) {
+            Ok(()) => answer
+                .recv()
+                .unwrap_or(RestartError::Command(CommandError::NotRunning)),
+            Err(error) => RestartError::Command(error),
         }
-        answer
-            .recv()
-            .unwrap_or(RestartError::Command(CommandError::NotRunning))
     }
 
-    /// Stops the monitor and waits for its thread to end.
+    /// Stops the monitor and waits for its threads to end.
     pub fn stop(self) {
         drop(self);
     }
@@ -307,50 +490,76 @@ impl Monitor {
         self.home == local::forks()
     }
 
-    /// A command whose answer the caller waits for.
-    fn command_and_wait(&self, command: Command) -> Result<(), CommandError> {
+    fn may_wait_for(&self, threads: [&Option<JoinHandle<()>>; 2]) -> Result<(), CommandError> {
         let own = std::thread::current().id();
-        if self
-            .thread
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == own)
-        {
+        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == own;
+        if threads.into_iter().flatten().any(is_own) {
             return Err(CommandError::OnItsOwnThread);
         }
-        self.command(command)
+        Ok(())
     }
 
     fn command(&self, command: Command) -> Result<(), CommandError> {
-        let thread = self.thread.as_ref().filter(|_| self.is_home());
-        let thread = thread.ok_or(CommandError::NotRunning)?;
+        let watch = self.threads.watch.as_ref().filter(|_| self.is_home());
+        let watch = watch.ok_or(CommandError::NotRunning)?;
         self.commands
             .send(command)
             .map_err(|_| CommandError::NotRunning)?;
-        thread.thread().unpark();
+        watch.thread().unpark();
         Ok(())
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        let stopped = self.command(Command::Stop).is_ok();
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        if !self.is_home() {
-            // The thread is the parent's: there is nothing to join here.
-            std::mem::forget(thread);
+        let home = self.is_home();
+        if home {
+            let _ = self.command(Command::Stop);
+        }
+        let threads = std::mem::take(&mut self.threads);
+        if !home {
+            // The threads are the parent's: there is nothing to join here.
+            std::mem::forget(threads);
             return;
         }
-        alarm::uninstall();
-        // A callback may drop the handle: the thread cannot wait for itself.
-        if stopped && thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
+        if threads.is_rung {
+            alarm::uninstall();
         }
-        // After its last round, which arms the line.
+        // Each ends when what came before it has: the watch drops the line to the worker.
+        join(threads.watch);
+        join(threads.worker);
+        drop(threads.wake);
+        self.shared.bus.close();
+        join(threads.announcer);
+        // After the last round, which arms the line.
         total::disarm();
         RUNNING_IN.store(0, Ordering::Release);
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(StartError::Thread)
+}
+
+/// Waits for a thread's end, unless it is the caller, or hangs.
+pub(super) fn join(thread: Option<JoinHandle<()>>) {
+    let Some(thread) = thread else { return };
+    if thread.thread().id() == std::thread::current().id() {
+        return;
+    }
+    let begun = Instant::now();
+    while !thread.is_finished() {
+        if begun.elapsed() >= PATIENCE {
+            let name = thread.thread().name().unwrap_or_default();
+            tracing::error!(thread = name, "a callback or a cache hangs: left behind");
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let _ = thread.join();
 }
 
 impl fmt::Debug for Monitor {

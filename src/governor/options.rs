@@ -200,16 +200,16 @@ fn apply_with(
 
 /// The decay times, which jemalloc keeps for each arena and, for arenas to come, as a default.
 #[cfg(feature = "jemalloc")]
-mod decay {
+pub(super) mod decay {
     use crate::figures::jemalloc::{arena_count, ctl::Path, in_use};
 
     #[derive(Clone, Copy)]
-    pub(super) struct Decay {
+    pub(in crate::governor) struct Decay {
         default: &'static [u8],
         arena: &'static [u8],
     }
 
-    pub(super) const DIRTY: Decay = Decay {
+    pub(in crate::governor) const DIRTY: Decay = Decay {
         default: b"arenas.dirty_decay_ms\0",
         arena: b"arena.0.dirty_decay_ms\0",
     };
@@ -218,35 +218,44 @@ mod decay {
         arena: b"arena.0.muzzy_decay_ms\0",
     };
 
-    fn arenas() -> impl Iterator<Item = usize> {
+    pub(in crate::governor) fn arenas() -> impl Iterator<Item = usize> {
         (0..arena_count().unwrap_or(0)).filter(|&arena| in_use(arena))
     }
 
     /// For every arena in use, and for those to come. There is no path that means all of them.
-    pub(super) fn set(decay: Decay, milliseconds: isize) {
+    pub(in crate::governor) fn set(decay: Decay, milliseconds: isize) {
         if let Ok(default) = Path::<2>::new(decay.default) {
             // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
             let _ = unsafe { default.write(milliseconds) };
         }
-        if let Ok(arena) = Path::<3>::new(decay.arena) {
-            for number in arenas() {
-                // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
-                let _ = unsafe { arena.with(1, number).write(milliseconds) };
-            }
+        for number in arenas() {
+            set_arena(decay, number, milliseconds);
         }
+    }
+
+    pub(in crate::governor) fn set_arena(decay: Decay, arena: usize, milliseconds: isize) {
+        if let Ok(path) = Path::<3>::new(decay.arena) {
+            // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
+            let _ = unsafe { path.with(1, arena).write(milliseconds) };
+        }
+    }
+
+    pub(in crate::governor) fn get_default(decay: Decay) -> Option<isize> {
+        let default = Path::<2>::new(decay.default).ok()?;
+        // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
+        unsafe { default.read() }.ok()
+    }
+
+    pub(in crate::governor) fn get_arena(decay: Decay, arena: usize) -> Option<isize> {
+        let path = Path::<3>::new(decay.arena).ok()?;
+        // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
+        unsafe { path.with(1, arena).read() }.ok()
     }
 
     /// The value that all arenas and the default share; `mixed` when they differ.
     pub(super) fn get(decay: Decay) -> Option<String> {
-        let default = Path::<2>::new(decay.default).ok()?;
-        // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
-        let value = unsafe { default.read::<isize>() }.ok()?;
-        let arena = Path::<3>::new(decay.arena).ok()?;
-        let same = arenas().all(|number| {
-            // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
-            let own = unsafe { arena.with(1, number).read::<isize>() };
-            own == Ok(value)
-        });
+        let value = get_default(decay)?;
+        let same = arenas().all(|arena| get_arena(decay, arena) == Some(value));
         Some(if same {
             value.to_string()
         } else {

@@ -168,6 +168,27 @@ pub(crate) fn in_use(arena: usize) -> bool {
     })
 }
 
+/// What all threads keep in their caches, as of the last renewal of the statistics.
+pub(crate) fn thread_cache_bytes() -> Option<u64> {
+    let paths = Paths::get().ok()?;
+    // SAFETY: `stats.arenas.<i>.tcache_bytes` is a `size_t`.
+    let bytes = unsafe {
+        paths
+            .arena
+            .thread_caches
+            .with(2, ALL_ARENAS)
+            .read::<usize>()
+    };
+    bytes.ok().map(|bytes| bytes as u64)
+}
+
+/// Unused resident pages of one arena, muzzy ones included, as of the last renewal.
+pub(crate) fn dirty_pages(arena: usize) -> Option<u64> {
+    let paths = &Paths::get().ok()?.arena;
+    let dirty = paths.pages(&paths.dirty, arena).ok()?;
+    Some(dirty + paths.pages(&paths.muzzy, arena).ok()?)
+}
+
 fn refused(path: &'static str) -> impl Fn(Error) -> JemallocError {
     move |error| JemallocError::Refused {
         path,
@@ -199,6 +220,7 @@ struct ArenaPaths {
     resident: Path<4>,
     dirty: Path<4>,
     muzzy: Path<4>,
+    thread_caches: Path<4>,
 }
 
 impl Paths {
@@ -226,6 +248,7 @@ impl Paths {
                 resident: Path::new(b"stats.arenas.0.resident\0")?,
                 dirty: Path::new(b"stats.arenas.0.pdirty\0")?,
                 muzzy: Path::new(b"stats.arenas.0.pmuzzy\0")?,
+                thread_caches: Path::new(b"stats.arenas.0.tcache_bytes\0")?,
             },
             // SAFETY: `arenas.page` is a `size_t`.
             page: unsafe { page.read::<usize>()? } as u64,

@@ -1,38 +1,47 @@
-//! Giving free pages back: every arena of jemalloc in turn.
+//! Giving free pages back: one arena of jemalloc after the other.
 //!
-//! Arena by arena rather than all at once, because one call over everything takes 70 to 200 ms a
-//! GiB. What other threads keep in their caches they must flush themselves; the caller's own is
-//! flushed first.
+//! One call over everything takes 70 to 200 ms a GiB. An arena is the smallest slice that jemalloc
+//! offers; between two the purge pauses, and it stops when enough came back.
 
-/// Purges every arena that is in use. `false` when there is no jemalloc to purge.
+use std::time::{Duration, Instant};
+
+/// Between two arenas, so that a thread that waits for a lock of jemalloc's comes to it.
 #[cfg(feature = "jemalloc")]
-pub(in crate::governor) fn purge_arenas() -> bool {
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Purges the arenas in use until `enough` says so, which is asked after each. Answers how long the
+/// slowest took; `None` when there is no jemalloc to purge.
+#[cfg(feature = "jemalloc")]
+pub(in crate::governor) fn purge_arenas(mut enough: impl FnMut() -> bool) -> Option<Duration> {
     use crate::figures::jemalloc::{self, ctl::Path};
     use once_cell::sync::OnceCell;
 
-    static PATHS: OnceCell<(Path<3>, Path<3>)> = OnceCell::new();
-    let paths = PATHS.get_or_try_init(|| {
-        Ok::<_, tikv_jemalloc_ctl::Error>((
-            Path::new(b"thread.tcache.flush\0")?,
-            Path::new(b"arena.0.purge\0")?,
-        ))
-    });
-    let (Ok((flush, purge)), Ok(arenas)) = (paths, jemalloc::arena_count()) else {
-        return false;
-    };
-    // A thread without a cache refuses this, and has nothing to flush.
-    // SAFETY: `thread.tcache.flush` takes and answers no value.
-    let _ = unsafe { flush.call() };
-    let mut purged = false;
-    for arena in (0..arenas).filter(|&arena| jemalloc::in_use(arena)) {
+    static PURGE: OnceCell<Path<3>> = OnceCell::new();
+    let purge = PURGE
+        .get_or_try_init(|| Path::new(b"arena.0.purge\0"))
+        .ok()?;
+    let mut slowest = None;
+    for arena in (0..jemalloc::arena_count().ok()?).filter(|&arena| jemalloc::in_use(arena)) {
+        if jemalloc::dirty_pages(arena) == Some(0) {
+            continue;
+        }
+        let start = Instant::now();
         // SAFETY: `arena.<i>.purge` takes and answers no value.
-        purged |= unsafe { purge.with(1, arena).call() }.is_ok();
+        if unsafe { purge.with(1, arena).call() }.is_ok() {
+            slowest = slowest.max(Some(start.elapsed()));
+        }
+        if enough() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
     }
-    purged
+    // With nothing dirty there was nothing to do, and that is done.
+    slowest.or(Some(Duration::ZERO))
 }
 
 /// Only jemalloc can be told to.
 #[cfg(not(feature = "jemalloc"))]
-pub(in crate::governor) fn purge_arenas() -> bool {
-    false
+pub(in crate::governor) fn purge_arenas(_enough: impl FnMut() -> bool) -> Option<Duration> {
+    let _ = Instant::now;
+    None
 }

@@ -12,26 +12,37 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// use plimsoll::{Level, Shrink};
 /// use std::sync::Mutex;
 ///
-/// struct Pages(Mutex<Vec<Vec<u8>>>);
+/// const CAPACITY: usize = 10;
 ///
-/// impl Shrink for Pages {
+/// struct Cache { pages: Mutex<Pages> }
+/// struct Pages { kept: Vec<Vec<u8>>, cap: usize }
+///
+/// impl Shrink for Cache {
 ///     fn name(&self) -> &str {
 ///         "pages"
 ///     }
 ///     fn bytes(&self) -> u64 {
-///         self.0.lock().unwrap().iter().map(|page| page.len() as u64).sum()
+///         let pages = self.pages.lock().unwrap();
+///         pages.kept.iter().map(|page| page.len() as u64).sum()
 ///     }
 ///     fn shrink(&self, level: Level) -> u64 {
 ///         let before = self.bytes();
-///         let mut pages = self.0.lock().unwrap();
-///         let keep = if level == Level::Critical { pages.len() / 2 } else { pages.len() * 4 / 5 };
-///         pages.truncate(keep);
+///         let mut pages = self.pages.lock().unwrap();
+///         // `insert` keeps to it as well.
+///         pages.cap = match level {
+///             Level::Normal => CAPACITY,
+///             Level::Optimise | Level::Restart => CAPACITY * 4 / 5,
+///             Level::Critical => CAPACITY / 2,
+///         };
+///         let cap = pages.cap;
+///         pages.kept.truncate(cap);
 ///         drop(pages);
 ///         before - self.bytes()
 ///     }
 /// }
-/// # let pages = Pages(Mutex::new(vec![vec![0; 100]; 10]));
-/// # assert_eq!(pages.shrink(Level::Optimise), 200);
+/// # let kept = vec![vec![0; 100]; 10];
+/// # let cache = Cache { pages: Mutex::new(Pages { kept, cap: CAPACITY }) };
+/// # assert_eq!(cache.shrink(Level::Optimise), 200);
 /// ```
 pub trait Shrink: Send + Sync {
     /// Names the cache in reports.
@@ -40,12 +51,16 @@ pub trait Shrink: Send + Sync {
     /// The bytes that it holds now, as well as it knows.
     fn bytes(&self) -> u64;
 
-    /// Holds less, as the level demands: by convention four fifths of its capacity at
-    /// [`Level::Optimise`] and [`Level::Restart`], half at [`Level::Critical`]. Answers the bytes
-    /// freed.
+    /// Holds no more than this level allows, from now on and until told otherwise: by convention
+    /// everything at [`Level::Normal`], four fifths of the capacity at [`Level::Optimise`] and
+    /// [`Level::Restart`], half at [`Level::Critical`]. Answers the bytes freed now.
     ///
-    /// Runs on the monitor's thread, so it should neither wait nor allocate much. A panic is caught
-    /// and reported.
+    /// Called when a level is entered or left, and again while it lasts. What a cache refills
+    /// while the level lasts was freed for nothing, so the cap stays: only a call with a lower
+    /// level lifts it.
+    ///
+    /// Runs on a thread of the monitor's, so it should neither wait nor allocate much. A panic is
+    /// caught and reported.
     fn shrink(&self, level: Level) -> u64;
 }
 
@@ -84,6 +99,19 @@ impl Caches {
             }
         }
         asked
+    }
+
+    /// What all caches say they hold; one that panics is taken to hold nothing.
+    pub(in crate::governor) fn bytes(&self) -> u64 {
+        let mut bytes = 0u64;
+        for place in 0.. {
+            let Some(cache) = self.get(place) else { break };
+            if let Some(cache) = cache.upgrade() {
+                let held = catch_unwind(AssertUnwindSafe(|| cache.bytes())).unwrap_or(0);
+                bytes = bytes.saturating_add(held);
+            }
+        }
+        bytes
     }
 
     fn get(&self, place: usize) -> Option<Weak<dyn Shrink>> {

@@ -1,7 +1,12 @@
 //! Starting the program anew, on memory that was made ready at the start.
 
 use super::Restart;
+use super::listeners::Listeners;
 use std::io;
+
+/// Variables that the environment may have gained since the start.
+#[cfg(unix)]
+const SPARE: usize = 4096;
 
 /// What the new image is started with: program and arguments as they were, found while there was
 /// memory to look for them.
@@ -11,10 +16,12 @@ pub(in crate::governor) struct Image {
     arguments: Vec<std::ffi::CString>,
     /// `arguments` as `execve` wants them, with a null at the end.
     pointers: Vec<*const libc::c_char>,
+    /// Room for the environment as it is by then.
+    environment: Vec<*const libc::c_char>,
 }
 
 // SAFETY: the pointers name the heap buffers of `arguments`, which move with the value and are
-// never changed.
+// never changed; those of the environment are only there during `execute`.
 #[cfg(unix)]
 unsafe impl Send for Image {}
 
@@ -44,6 +51,7 @@ impl Image {
             program,
             arguments,
             pointers,
+            environment: Vec::with_capacity(std::env::vars_os().count() + SPARE),
         })
     }
 
@@ -51,28 +59,65 @@ impl Image {
     ///
     /// Allocates nothing. `execve` ends all other threads wherever they are; the process keeps its
     /// id, its limits and its place among the control groups.
-    pub(in crate::governor) fn restart(&self, how: Restart) -> i32 {
+    pub(in crate::governor) fn restart(&mut self, how: Restart, listeners: &Listeners) -> i32 {
         debug_assert_eq!(self.pointers.len(), self.arguments.len() + 1);
         match how {
-            // The program's file may have been replaced or removed since: then the one we run from.
-            Restart::Exec => {
-                self.execute(&self.program);
-                self.execute(c"/proc/self/exe")
-            }
+            Restart::Exec => self.execute(listeners),
             // SAFETY: ends the process; no handler and no destructor runs in this one.
             Restart::Exit(code) => unsafe { libc::_exit(code) },
             Restart::Abort => std::process::abort(),
         }
     }
 
-    fn execute(&self, program: &std::ffi::CStr) -> i32 {
-        // SAFETY: `program` and the arguments are NUL-terminated and outlive the call, the list of
-        // arguments ends with a null, and `environ` is the process's environment. A thread that
-        // changes the environment at this moment breaks `setenv`'s own contract.
-        unsafe {
-            libc::execve(program.as_ptr(), self.pointers.as_ptr(), environ);
+    fn execute(&mut self, listeners: &Listeners) -> i32 {
+        let code = |error: io::Error| error.raw_os_error().unwrap_or(0);
+        self.take_environment(listeners);
+        let moved = match listeners.put_in_place() {
+            Ok(moved) => moved,
+            Err(error) => return code(error),
+        };
+        // The program's file may have been replaced or removed since: then the one we run from.
+        for program in [self.program.as_c_str(), c"/proc/self/exe"] {
+            // SAFETY: program, arguments and variables are NUL-terminated and outlive the call, and
+            // both lists end with a null. A thread that changes the environment at this moment
+            // breaks `setenv`'s own contract.
+            unsafe {
+                libc::execve(
+                    program.as_ptr(),
+                    self.pointers.as_ptr(),
+                    self.environment.as_ptr(),
+                );
+            }
         }
-        io::Error::last_os_error().raw_os_error().unwrap_or(0)
+        let failed = code(io::Error::last_os_error());
+        moved.undo();
+        failed
+    }
+
+    /// The environment as it is, with our own sockets and not those that this image was given.
+    fn take_environment(&mut self, listeners: &Listeners) {
+        let own = listeners.variables();
+        self.environment.clear();
+        // SAFETY: `environ` is null or a list of NUL-terminated strings that ends with a null.
+        unsafe {
+            let mut next = environ;
+            // Room for our own and the null is kept; the allocation is never exceeded.
+            while !next.is_null()
+                && !(*next).is_null()
+                && self.environment.len() + own.len() + 1 < self.environment.capacity()
+            {
+                let variable = std::ffi::CStr::from_ptr(*next).to_bytes();
+                let stale = [&b"LISTEN_PID="[..], b"LISTEN_FDS=", b"LISTEN_FDNAMES="]
+                    .iter()
+                    .any(|name| variable.starts_with(name));
+                if !stale {
+                    self.environment.push(*next);
+                }
+                next = next.add(1);
+            }
+        }
+        let own = own.iter().map(|variable| variable.as_ptr());
+        self.environment.extend(own.chain([std::ptr::null()]));
     }
 }
 
@@ -86,7 +131,7 @@ impl Image {
         Ok(Image)
     }
 
-    pub(in crate::governor) fn restart(&self, how: Restart) -> i32 {
+    pub(in crate::governor) fn restart(&mut self, how: Restart, _listeners: &Listeners) -> i32 {
         match how {
             Restart::Exec => 0,
             Restart::Exit(code) => std::process::exit(code),

@@ -3,14 +3,24 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `policy` | may it happen now? |
-//! | `state` | what survives: the last restarts, in a small file |
+//! | `state` | what survives: the last restarts and what the program starts with, in a small file |
+//! | `drain` | what is under way is answered first |
+//! | `listeners` | sockets that go to the new image |
+//! | `notify` | the service manager is told |
 //! | `exec` | how: a new image in the same process, an exit, an abort |
 
+mod drain;
 mod exec;
+mod listeners;
+mod notify;
 mod policy;
 mod state;
 
+pub use drain::Drain;
+pub(super) use drain::Draining;
 pub(super) use exec::Image;
+pub(super) use listeners::Listeners;
+pub(super) use notify::Notifier;
 pub use policy::Withheld;
 pub(super) use policy::{Policy, judge};
 pub use state::{RestartRecord, StateError};

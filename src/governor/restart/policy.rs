@@ -1,6 +1,7 @@
 //! Whether a restart may happen now.
 
-use super::{Restart, RestartRecord};
+use super::Restart;
+use crate::governor::control::Past;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ pub(in crate::governor) struct Policy {
     pub(in crate::governor) cooldown: Duration,
     /// Restarts in any hour, at the most.
     pub(in crate::governor) budget_per_hour: u32,
+    /// How long the figure has to stay above the line, unless the limit is near.
+    pub(in crate::governor) sustained: Duration,
+    /// A limit that is further away than this is left to time.
+    pub(in crate::governor) horizon: Duration,
+    /// How often it is judged, unless the limit is near.
+    pub(in crate::governor) check_interval: Duration,
+    /// How long requests that are under way are waited for.
+    pub(in crate::governor) drain_deadline: Duration,
 }
 
 impl Default for Policy {
@@ -23,6 +32,10 @@ impl Default for Policy {
             // then somebody has to look.
             cooldown: Duration::from_secs(5 * 60),
             budget_per_hour: 3,
+            sustained: Duration::from_secs(10),
+            horizon: Duration::from_secs(3600),
+            check_interval: Duration::ZERO,
+            drain_deadline: Duration::from_secs(10),
         }
     }
 }
@@ -41,6 +54,25 @@ pub enum Withheld {
         /// That many.
         restarts: u32,
     },
+    /// The figure is on its way down already.
+    Falling,
+    /// The threshold is too low for this program: it holds nearly as much after its start, so a
+    /// restart would not help.
+    ThresholdTooLow {
+        /// What it holds after its start.
+        baseline_bytes: u64,
+        /// Where the restart level begins.
+        line_bytes: u64,
+    },
+    /// At the present rate the limit is far away.
+    TimeRemains {
+        /// That far; `None` when nothing grows.
+        seconds: Option<u64>,
+    },
+    /// It is only a drill.
+    Drill,
+    /// It is only a dry run.
+    DryRun,
 }
 
 impl fmt::Display for Withheld {
@@ -55,30 +87,54 @@ impl fmt::Display for Withheld {
                     "{restarts} restarts in the last hour are all that is allowed"
                 )
             }
+            Withheld::Falling => f.write_str("the figure is falling already"),
+            Withheld::ThresholdTooLow {
+                baseline_bytes,
+                line_bytes,
+            } => write!(
+                f,
+                "threshold too low for this program: it holds {:.1} MiB after its start, and the \
+                 line is at {:.1} MiB",
+                *baseline_bytes as f64 / 1_048_576.0,
+                *line_bytes as f64 / 1_048_576.0
+            ),
+            Withheld::TimeRemains { seconds: None } => f.write_str("nothing grows"),
+            Withheld::TimeRemains {
+                seconds: Some(seconds),
+            } => write!(
+                f,
+                "at the present rate the limit is {:.1} hours away",
+                *seconds as f64 / 3600.0
+            ),
+            Withheld::Drill => f.write_str("only a drill"),
+            Withheld::DryRun => f.write_str("only a dry run"),
         }
     }
 }
 
-/// Judges by the restarts that are remembered; `now` in seconds since 1970.
+/// Judges by the restarts that are remembered; `uptime` since the monitor started.
 ///
-/// A restart in the future, by a clock that was set back, counts as one that happened now.
+/// A restart in the future, by a clock that was set back, counts as one that happened now. Where
+/// nothing remembers the last restart, this start may have been one.
 pub(in crate::governor) fn judge(
     policy: &Policy,
-    last: &[RestartRecord],
-    now: u64,
+    past: &Past<'_>,
+    uptime: Duration,
 ) -> Result<(), Withheld> {
-    let age =
-        |record: &RestartRecord| Duration::from_secs(now.saturating_sub(record.at_unix_seconds));
-    let in_last_hour = last
-        .iter()
-        .filter(|record| age(record) < Duration::from_secs(3600))
+    let ages = past.restarts.iter().map(|record| {
+        Duration::from_secs(past.unix_seconds.saturating_sub(record.at_unix_seconds))
+    });
+    let in_last_hour = ages
+        .clone()
+        .filter(|&age| age < Duration::from_secs(3600))
         .count() as u32;
     if in_last_hour >= policy.budget_per_hour {
         return Err(Withheld::BudgetSpent {
             restarts: in_last_hour,
         });
     }
-    match last.iter().map(age).min() {
+    let forgotten = (!past.is_kept).then_some(uptime);
+    match ages.chain(forgotten).min() {
         Some(age) if age < policy.cooldown => Err(Withheld::Cooldown {
             remaining: policy.cooldown - age,
         }),
@@ -89,41 +145,57 @@ pub(in crate::governor) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::governor::RestartRecord;
 
-    fn at(seconds: u64) -> RestartRecord {
-        RestartRecord {
-            at_unix_seconds: seconds,
-            ..RestartRecord::EMPTY
-        }
+    fn judged(seconds: &[u64], now: u64) -> Result<(), Withheld> {
+        let restarts: Vec<_> = seconds
+            .iter()
+            .map(|&at_unix_seconds| RestartRecord {
+                at_unix_seconds,
+                ..RestartRecord::EMPTY
+            })
+            .collect();
+        let past = Past {
+            restarts: &restarts,
+            is_kept: true,
+            unix_seconds: now,
+            ..Past::default()
+        };
+        judge(&Policy::default(), &past, Duration::from_secs(1))
     }
 
     #[test]
     fn the_cooldown_counts_from_the_last_restart() {
-        let policy = Policy::default();
-        assert_eq!(judge(&policy, &[], 1000), Ok(()));
+        assert_eq!(judged(&[], 1000), Ok(()));
         assert_eq!(
-            judge(&policy, &[at(10), at(900)], 1000),
+            judged(&[10, 900], 1000),
             Err(Withheld::Cooldown {
                 remaining: Duration::from_secs(200)
             })
         );
-        assert_eq!(judge(&policy, &[at(10), at(700)], 1000), Ok(()));
+        assert_eq!(judged(&[10, 700], 1000), Ok(()));
     }
 
     #[test]
     fn a_spent_budget_comes_back_after_an_hour() {
-        let policy = Policy::default();
-        let last = [at(10_000), at(10_400), at(10_800)];
+        let last = [10_000, 10_400, 10_800];
         assert_eq!(
-            judge(&policy, &last, 11_200),
+            judged(&last, 11_200),
             Err(Withheld::BudgetSpent { restarts: 3 })
         );
-        assert_eq!(judge(&policy, &last, 13_601), Ok(()));
+        assert_eq!(judged(&last, 13_601), Ok(()));
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_open_the_way() {
+        assert!(judged(&[5000], 1000).is_err());
+    }
+
+    #[test]
+    fn where_nothing_remembers_the_start_counts_as_a_restart() {
+        let past = Past::default();
         let policy = Policy::default();
-        assert!(judge(&policy, &[at(5000)], 1000).is_err());
+        assert!(judge(&policy, &past, Duration::from_secs(299)).is_err());
+        assert_eq!(judge(&policy, &past, Duration::from_secs(300)), Ok(()));
     }
 }

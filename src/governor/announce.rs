@@ -1,0 +1,101 @@
+//! The thread that tells the program, named `plimsoll-call`: log, callbacks, and the drain. A
+//! callback that hangs keeps neither an action nor a restart from happening.
+
+use super::config::{Callback, DrainHook};
+use super::event::{Event, EventKind, EventReader, Fault};
+use super::monitor::Shared;
+use super::restart::Drain;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) struct Announcer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) events: EventReader,
+    pub(super) callbacks: Vec<Callback>,
+    pub(super) drain: Option<DrainHook>,
+}
+
+impl Announcer {
+    pub(super) fn run(mut self) {
+        while let Some(event) = self.events.next() {
+            log(&event);
+            let mut panicked = false;
+            for callback in &self.callbacks {
+                panicked |= catch_unwind(AssertUnwindSafe(|| callback(&event))).is_err();
+            }
+            if let EventKind::Restarting(_) = event.kind {
+                panicked |= self.begin_drain().is_err();
+            }
+            // Not for the news of it: it might panic at that too.
+            let is_news = !matches!(event.kind, EventKind::Fault(Fault::CallbackPanicked));
+            if panicked && is_news {
+                let fault = EventKind::Fault(Fault::CallbackPanicked);
+                self.shared.bus.send(fault);
+            }
+            self.shared
+                .announced
+                .store(event.sequence + 1, Ordering::Release);
+        }
+    }
+
+    /// The token goes to the hook; without one it ends here, and with it the drain.
+    fn begin_drain(&mut self) -> std::thread::Result<()> {
+        let token = Drain::new(Arc::clone(&self.shared.draining));
+        match &mut self.drain {
+            Some(hook) => catch_unwind(AssertUnwindSafe(|| hook(token))),
+            None => Ok(drop(token)),
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match event.kind {
+        EventKind::Started { limit } => {
+            tracing::info!(limit_bytes = limit.bytes, source = %limit.source, "monitor started");
+        }
+        EventKind::Level { from, to, pressure } => {
+            let (heap, resident) = (pressure.heap, pressure.resident);
+            let (deciding, growth) = (pressure.deciding.as_str(), pressure.growth);
+            if to > from {
+                tracing::warn!(%from, %to, deciding, heap, resident, growth, "memory level rises");
+            } else {
+                tracing::info!(%from, %to, deciding, heap, resident, "memory level falls");
+            }
+        }
+        EventKind::Limit { from, to } => {
+            tracing::info!(from = from.bytes, to = to.bytes, source = %to.source, "limit changed");
+        }
+        EventKind::Action(row) => tracing::info!(
+            action = row.action.as_str(),
+            level = %row.level,
+            signal = %row.signal,
+            given_back_bytes = row.given_back_bytes,
+            duration_us = row.duration.as_micros() as u64,
+            skipped = row.skipped.map(|why| why.as_str()),
+            "memory action"
+        ),
+        EventKind::Diagnosis(found) => tracing::info!(
+            cause = found.cause.as_str(),
+            remedy = found.remedy.as_str(),
+            "{found}"
+        ),
+        EventKind::Shedding(true) => tracing::warn!("new work is refused"),
+        EventKind::Shedding(false) => tracing::info!("new work is taken again"),
+        EventKind::RestartWithheld(why) => {
+            tracing::warn!(%why, "a restart is due and withheld");
+        }
+        EventKind::Restarting(record) => tracing::warn!(
+            level = %record.level,
+            signal = %record.signal,
+            heap_bytes = record.heap_bytes,
+            resident_bytes = record.resident_bytes,
+            limit_bytes = record.limit_bytes,
+            "restarting"
+        ),
+        EventKind::EarlyWake(source) => tracing::info!(%source, "memory is short: looking now"),
+        EventKind::Drill(drill) => tracing::warn!(pressure = drill.pressure(), "a drill begins"),
+        EventKind::Lost { events } => tracing::warn!(events, "events were lost: too slow"),
+        EventKind::Fault(fault) => tracing::error!(%fault, "memory monitor"),
+    }
+}

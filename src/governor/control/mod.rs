@@ -1,0 +1,285 @@
+//! What to do, as a function of what was seen: no clock, no thread, no system call.
+//!
+//! The monitor's thread hands in what it sees with the time at which it saw it, and carries out the
+//! orders that come back. Ten minutes at a level are ten minutes of calls in a test.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `growth` | how fast the figure rises, and how long is left |
+//! | `backoff` | what gives nothing back is tried less and less often |
+//! | `start` | when the program has started, and what it held then |
+//! | `judgement` | whether a restart would help, and whether now |
+
+mod backoff;
+mod growth;
+mod judgement;
+mod start;
+
+#[cfg(test)]
+mod tests;
+
+use self::backoff::BackOff;
+use self::growth::Growth;
+pub(super) use self::growth::NEAR_INTERVAL;
+use self::judgement::Judgement;
+use self::start::StartPhase;
+use super::ledger::Held;
+use super::level::{Level, Levels};
+use super::restart::{Policy, RestartRecord, Withheld};
+use crate::figures::{Pressure, Signal};
+use std::time::Duration;
+
+/// From this share of the lowest line on, the line is near.
+const NEAR: f64 = 0.9;
+
+/// Critical for this long, decay times are tightened: it costs speed, so a short peak is let pass.
+const TIGHTEN_AFTER: Duration = Duration::from_secs(5);
+
+/// What is fixed at the start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) levels: Levels,
+    pub(super) interval: Duration,
+    pub(super) policy: Policy,
+    /// Any number: spreads the restarts of many like processes.
+    pub(super) seed: u64,
+}
+
+/// What is remembered of earlier images, and of restarts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past<'a> {
+    pub(super) restarts: &'a [RestartRecord],
+    /// What the last image held after its start.
+    pub(super) baseline_bytes: Option<u64>,
+    /// Whether something remembers restarts beyond this image.
+    pub(super) is_kept: bool,
+    /// Seconds since 1970.
+    pub(super) unix_seconds: u64,
+}
+
+/// What one look finds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// Since the monitor started; never goes back.
+    pub(super) now: Duration,
+    pub(super) held: Held,
+    pub(super) limit: u64,
+    /// A pressure that a drill makes up.
+    pub(super) drill: Option<Drilled>,
+    /// The worker has been at one round since then.
+    pub(super) busy_since: Option<Duration>,
+}
+
+/// What a drill injects.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drilled {
+    pub(super) pressure: f64,
+    pub(super) restarts: bool,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orders {
+    pub(super) pressure: Pressure,
+    /// The level, when it changed: from, to.
+    pub(super) level: Option<(Level, Level)>,
+    /// Optimising actions that are due, by their place in [`ActionKind::OPTIMISING`](super::ledger::ActionKind).
+    pub(super) actions: [bool; 4],
+    /// The bytes that are too much: down to where the level is left.
+    pub(super) excess: u64,
+    /// Caches are to be told of a lower level.
+    pub(super) lift_caps: bool,
+    /// Decay times are to be tightened, or put back.
+    pub(super) decay: Option<bool>,
+    /// New work is to be refused, or taken again.
+    pub(super) shedding: Option<bool>,
+    pub(super) restart: Verdict,
+    /// What the program held when its start was over, once.
+    pub(super) started: Option<u64>,
+    /// When to look again.
+    pub(super) interval: Duration,
+}
+
+/// What became of the question whether to restart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Nothing calls for it, or it is too early to say.
+    NotDue,
+    Withheld(Withheld),
+    /// Now; at this rate the limit is reached after so long.
+    Due {
+        left: Option<Duration>,
+    },
+}
+
+/// The state between two looks.
+pub(super) struct Control {
+    plan: Plan,
+    level: Level,
+    growth: Growth,
+    start: StartPhase,
+    back_off: [BackOff; 4],
+    judgement: Judgement,
+    critical_since: Option<Duration>,
+    tightened: bool,
+    shedding: bool,
+}
+
+impl Control {
+    pub(super) fn new(plan: Plan) -> Control {
+        Control {
+            level: Level::Normal,
+            growth: Growth::new(plan.interval),
+            start: StartPhase::new(),
+            back_off: [BackOff::new(); 4],
+            judgement: Judgement::new(plan.seed),
+            critical_since: None,
+            tightened: false,
+            shedding: false,
+            plan,
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// What the program held when its start was over.
+    pub(super) fn baseline_bytes(&self) -> Option<u64> {
+        self.start.baseline_bytes()
+    }
+
+    /// The policy as it is in force.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.plan.policy
+    }
+
+    /// The program says that its start is over.
+    pub(super) fn ready(&mut self) {
+        self.start.ready();
+    }
+
+    /// A round of actions that began then is over.
+    pub(super) fn acted(
+        &mut self,
+        now: Duration,
+        began: Duration,
+        excess: u64,
+        gave: [Option<u64>; 4],
+    ) {
+        for (back_off, gave) in self.back_off.iter_mut().zip(gave) {
+            if let Some(gave) = gave {
+                back_off.acted(now, gave, excess);
+            }
+        }
+        self.judgement.optimised(began);
+    }
+
+    /// Takes in what was seen and answers what is to be done.
+    pub(super) fn see(&mut self, sight: &Sight, past: &Past<'_>) -> Orders {
+        let now = sight.now;
+        let most = sight.held.heap_bytes.max(sight.held.resident_bytes);
+        self.growth.see(now, most);
+        let started = self.start.see(now, most, sight.limit);
+        let pressure = self.pressure(sight);
+        let value = pressure.value();
+
+        let from = self.level;
+        self.level = self.plan.levels.next(from, value);
+        if self.level > from {
+            self.back_off
+                .iter_mut()
+                .for_each(|back_off| back_off.begin(now));
+        }
+        if self.level >= Level::Restart && from < Level::Restart {
+            self.judgement.entered(now);
+        }
+        let mut actions = [false; 4];
+        if self.level > Level::Normal {
+            for (due, back_off) in actions.iter_mut().zip(&self.back_off) {
+                *due = back_off.is_due(now);
+            }
+        }
+
+        self.critical_since = match self.level {
+            Level::Critical => self.critical_since.or(Some(now)),
+            _ => None,
+        };
+        let tight = self
+            .critical_since
+            .is_some_and(|since| now - since >= TIGHTEN_AFTER);
+        let tight = tight || (self.tightened && self.level == Level::Critical);
+
+        let restart = self.judgement.judge(judgement::Case {
+            sight,
+            past,
+            level: self.level,
+            pressure: value,
+            line: self.plan.levels.restart.enter,
+            policy: &self.plan.policy,
+            growth: &self.growth,
+            start: &self.start,
+        });
+        let spent = matches!(restart, Verdict::Withheld(Withheld::BudgetSpent { .. }));
+        let shedding = self.level == Level::Critical
+            || (self.level == Level::Restart
+                && (spent || (self.shedding && restart == Verdict::NotDue)));
+
+        Orders {
+            pressure,
+            level: (self.level != from).then_some((from, self.level)),
+            actions,
+            excess: self.excess(sight),
+            lift_caps: self.level < from,
+            decay: changed(&mut self.tightened, tight),
+            shedding: changed(&mut self.shedding, shedding),
+            restart,
+            started,
+            interval: self.interval(sight, value),
+        }
+    }
+
+    fn pressure(&self, sight: &Sight) -> Pressure {
+        let held = sight.held;
+        let mut pressure = Pressure::new(held.heap_bytes, held.resident_bytes, sight.limit);
+        pressure.growth = self.growth.soon() / sight.limit.max(1) as f64;
+        if let Some(drill) = sight.drill
+            && drill.pressure > pressure.value()
+        {
+            pressure.heap = drill.pressure;
+            pressure.growth = 0.0;
+            pressure.deciding = Signal::Drill;
+        }
+        pressure
+    }
+
+    fn excess(&self, sight: &Sight) -> u64 {
+        let leave = self
+            .plan
+            .levels
+            .threshold(self.level)
+            .map_or(1.0, |line| line.leave);
+        let most = sight.held.heap_bytes.max(sight.held.resident_bytes);
+        most.saturating_sub((leave * sight.limit as f64) as u64)
+    }
+
+    /// Calm, the interval that was set, or less when the next line comes sooner at the present
+    /// rate: four looks on the way there. Near a line or above one, the shortest.
+    fn interval(&self, sight: &Sight, value: f64) -> Duration {
+        let shortest = NEAR_INTERVAL.min(self.plan.interval);
+        let lowest = self.plan.levels.optimise.enter;
+        if self.level > Level::Normal || value >= NEAR * lowest {
+            return shortest;
+        }
+        let line = (lowest * sight.limit as f64) as u64;
+        match self.growth.time_left(line) {
+            Some(left) => (left / 4).clamp(shortest, self.plan.interval),
+            None => self.plan.interval,
+        }
+    }
+}
+
+/// Sets a state, and answers it when it is news.
+fn changed(state: &mut bool, to: bool) -> Option<bool> {
+    (std::mem::replace(state, to) != to).then_some(to)
+}

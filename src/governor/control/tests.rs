@@ -1,0 +1,285 @@
+//! Hours at a level, in a moment: the state machine with a made-up clock.
+
+use super::*;
+use crate::governor::Restart;
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 512 * MIB;
+
+/// A process whose figure is a function of time, and an action that gives back what it is told.
+struct Simulation {
+    control: Control,
+    now: Duration,
+    restarts: Vec<RestartRecord>,
+    baseline_bytes: Option<u64>,
+    /// Rounds in which the purge was due.
+    rounds: u32,
+    gives_back: u64,
+    looks: u32,
+}
+
+fn policy() -> Policy {
+    Policy {
+        how: Some(Restart::Exec),
+        ..Policy::default()
+    }
+}
+
+impl Simulation {
+    fn new(policy: Policy) -> Simulation {
+        Simulation {
+            control: Control::new(Plan {
+                levels: Levels::default(),
+                interval: Duration::from_secs(1),
+                policy,
+                seed: 0,
+            }),
+            now: Duration::ZERO,
+            restarts: Vec::new(),
+            baseline_bytes: Some(20 * MIB),
+            rounds: 0,
+            gives_back: 0,
+            looks: 0,
+        }
+    }
+
+    fn look(&mut self, bytes: u64) -> Orders {
+        self.looks += 1;
+        let sight = Sight {
+            now: self.now,
+            held: Held {
+                heap_bytes: bytes,
+                resident_bytes: bytes,
+            },
+            limit: LIMIT,
+            drill: None,
+            busy_since: None,
+        };
+        let past = Past {
+            restarts: &self.restarts,
+            baseline_bytes: self.baseline_bytes,
+            is_kept: true,
+            unix_seconds: 1_000_000 + self.now.as_secs(),
+        };
+        let orders = self.control.see(&sight, &past);
+        if orders.actions.contains(&true) {
+            self.rounds += u32::from(orders.actions[3]);
+            let gave = orders.actions.map(|due| due.then_some(self.gives_back));
+            self.control.acted(self.now, self.now, orders.excess, gave);
+        }
+        self.now += orders.interval;
+        orders
+    }
+
+    /// Looks until something other than "not due" comes of the restart; `None` at the end.
+    fn verdict(&mut self, end: u64, bytes: impl Fn(f64) -> u64) -> Option<(f64, Verdict)> {
+        while self.now < Duration::from_secs(end) {
+            let at = self.now.as_secs_f64();
+            let verdict = self.look(bytes(at)).restart;
+            if verdict != Verdict::NotDue {
+                return Some((at, verdict));
+            }
+        }
+        None
+    }
+}
+
+fn mib(value: f64) -> u64 {
+    (value * MIB as f64) as u64
+}
+
+#[test]
+fn at_a_level_that_nothing_can_lower_the_purge_runs_at_most_twenty_times_in_ten_minutes() {
+    for share in [0.78, 0.82, 0.95] {
+        let mut run = Simulation::new(Policy::default());
+        while run.now < Duration::from_secs(600) {
+            run.look(mib(512.0 * share));
+        }
+        assert!((5..=20).contains(&run.rounds), "{} at {share}", run.rounds);
+    }
+}
+
+#[test]
+fn an_action_that_helps_is_repeated_without_waiting_longer() {
+    let mut run = Simulation::new(Policy::default());
+    run.gives_back = 100 * MIB;
+    while run.now < Duration::from_secs(60) {
+        run.look(mib(400.0));
+    }
+    assert!(run.rounds >= 50, "{}", run.rounds);
+}
+
+#[test]
+fn an_edge_fires_once_and_the_next_level_begins_its_actions_anew() {
+    let mut run = Simulation::new(Policy::default());
+    let mut edges = Vec::new();
+    for bytes in [
+        300.0, 390.0, 391.0, 384.0, 415.0, 416.0, 470.0, 471.0, 400.0, 340.0,
+    ] {
+        let orders = run.look(mib(bytes));
+        edges.extend(orders.level.map(|(_, to)| to));
+        if orders.level.is_some_and(|(from, to)| to > from) {
+            assert_eq!(orders.actions, [true; 4]);
+        }
+        run.now += Duration::from_secs(100);
+    }
+    let expected = [
+        Level::Optimise,
+        Level::Restart,
+        Level::Critical,
+        Level::Restart,
+        Level::Normal,
+    ];
+    assert_eq!(edges, expected);
+}
+
+#[test]
+fn a_leak_at_any_rate_is_restarted_before_the_limit() {
+    for rate in [0.2, 1.0, 10.0, 100.0] {
+        let mut run = Simulation::new(policy());
+        let bytes = |at: f64| mib(20.0 + (at - 6.0).max(0.0) * rate);
+        let (at, verdict) = run.verdict(10_000, bytes).unwrap();
+        assert!(
+            matches!(verdict, Verdict::Due { .. }),
+            "{verdict:?} at {rate} MiB/s"
+        );
+        let share = bytes(at) as f64 / LIMIT as f64;
+        assert!((0.80..0.93).contains(&share), "{share} at {rate} MiB/s");
+    }
+}
+
+#[test]
+fn a_slow_leak_is_left_to_time_and_restarted_when_it_is_critical() {
+    let mut run = Simulation::new(policy());
+    // 20 MiB an hour: at the line, five hours are left.
+    let bytes = |at: f64| mib(405.0 + at * 20.0 / 3600.0);
+    run.control.ready();
+    run.look(mib(20.0));
+    let (at, verdict) = run.verdict(100_000, bytes).unwrap();
+    assert!(bytes(at) as f64 >= 0.8 * LIMIT as f64);
+    let Verdict::Withheld(Withheld::TimeRemains {
+        seconds: Some(left),
+    }) = verdict
+    else {
+        panic!("{verdict:?}");
+    };
+    assert!((4 * 3600..6 * 3600).contains(&left), "{left}");
+}
+
+#[test]
+fn a_restart_waits_until_the_figure_has_stayed_and_not_while_it_falls() {
+    let flat = Policy {
+        horizon: Duration::MAX,
+        ..policy()
+    };
+    let mut run = Simulation::new(flat);
+    run.control.ready();
+    run.look(mib(20.0));
+    let begun = run.now.as_secs_f64();
+    let (at, verdict) = run.verdict(1000, |_| mib(420.0)).unwrap();
+    assert_eq!(verdict, Verdict::Due { left: None });
+    assert!(at - begun >= 10.0, "{at}");
+
+    let mut run = Simulation::new(flat);
+    run.control.ready();
+    run.look(mib(20.0));
+    let falling = |at: f64| mib(450.0 - (at - 1.0) * 3.0);
+    let verdict = run.verdict(1000, falling).unwrap().1;
+    assert_eq!(verdict, Verdict::Withheld(Withheld::Falling));
+}
+
+#[test]
+fn a_peak_that_passes_within_seconds_is_let_pass() {
+    let mut run = Simulation::new(policy());
+    run.control.ready();
+    run.look(mib(20.0));
+    let peak = |at: f64| {
+        if (20.0..27.0).contains(&at) {
+            mib(420.0)
+        } else {
+            mib(100.0)
+        }
+    };
+    assert_eq!(run.verdict(600, peak), None);
+}
+
+#[test]
+fn a_start_near_the_line_is_too_low_a_threshold_whatever_is_remembered() {
+    for remembered in [None, Some(20 * MIB)] {
+        let mut run = Simulation::new(policy());
+        run.baseline_bytes = remembered;
+        let (_, verdict) = run.verdict(1000, |_| mib(430.0)).unwrap();
+        assert!(
+            matches!(verdict, Verdict::Withheld(Withheld::ThresholdTooLow { .. })),
+            "{verdict:?}"
+        );
+    }
+    // And what is remembered counts while the start lasts.
+    let mut run = Simulation::new(policy());
+    run.baseline_bytes = Some(400 * MIB);
+    let (_, verdict) = run.verdict(1000, |at| mib(300.0 + at * 10.0)).unwrap();
+    assert!(matches!(
+        verdict,
+        Verdict::Withheld(Withheld::ThresholdTooLow { .. })
+    ));
+}
+
+#[test]
+fn a_spent_budget_sheds_until_the_level_is_left() {
+    let mut run = Simulation::new(Policy {
+        cooldown: Duration::ZERO,
+        ..policy()
+    });
+    run.control.ready();
+    run.look(mib(20.0));
+    for age in [10, 20, 30] {
+        run.restarts.push(RestartRecord {
+            at_unix_seconds: 1_000_000 - age,
+            ..RestartRecord::EMPTY
+        });
+    }
+    let mut shed = Vec::new();
+    for step in 0..400 {
+        shed.extend(run.look(mib(400.0 + f64::from(step) * 0.1)).shedding);
+    }
+    assert_eq!(shed, [true]);
+    for _ in 0..100 {
+        shed.extend(run.look(mib(100.0)).shedding);
+    }
+    assert_eq!(shed, [true, false]);
+}
+
+#[test]
+fn decay_is_tightened_after_five_critical_seconds_and_put_back_after() {
+    let mut run = Simulation::new(Policy::default());
+    let mut decay = Vec::new();
+    for step in 0..400 {
+        let bytes = if step < 200 { 480.0 } else { 300.0 };
+        let at = run.now;
+        decay.extend(
+            run.look(mib(bytes))
+                .decay
+                .map(|tight| (tight, at.as_secs())),
+        );
+    }
+    assert_eq!(decay.len(), 2);
+    assert_eq!(decay[0], (true, 5));
+    assert!(!decay[1].0);
+}
+
+#[test]
+fn the_interval_is_long_when_calm_short_near_a_line_and_between_when_one_comes_nearer() {
+    let mut run = Simulation::new(Policy::default());
+    let interval = |run: &mut Simulation, bytes: f64| run.look(mib(bytes)).interval;
+    for _ in 0..5 {
+        assert_eq!(interval(&mut run, 100.0), Duration::from_secs(1));
+    }
+    assert_eq!(interval(&mut run, 350.0), NEAR_INTERVAL);
+    let mut run = Simulation::new(Policy::default());
+    let mut intervals = Vec::new();
+    for _ in 0..10 {
+        let at = run.now.as_secs_f64();
+        intervals.push(interval(&mut run, 100.0 + at * 100.0));
+    }
+    assert!(intervals[2] < Duration::from_secs(1) && intervals[2] > NEAR_INTERVAL);
+}

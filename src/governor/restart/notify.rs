@@ -1,0 +1,195 @@
+//! Telling the service manager: `sd_notify`, on memory that was made ready at the start.
+//!
+//! The protocol is one datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names
+//! (`sd_notify(3)`). A restart in place is announced as `RELOADING=1`: after `STOPPING=1` systemd
+//! waits for the process to end and then kills it, and this one stays.
+
+#[cfg(unix)]
+pub(in crate::governor) use unix::Notifier;
+
+#[cfg(unix)]
+mod unix {
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::time::Duration;
+
+    /// The manager's socket; without one, telling does nothing.
+    pub(in crate::governor) struct Notifier(Option<Manager>);
+
+    struct Manager {
+        socket: OwnedFd,
+        address: libc::sockaddr_un,
+        length: libc::socklen_t,
+    }
+
+    impl Notifier {
+        /// Reads `NOTIFY_SOCKET`. One that cannot be used is an error in words; the caller goes on
+        /// without.
+        pub(in crate::governor) fn from_environment() -> Result<Notifier, String> {
+            match std::env::var_os("NOTIFY_SOCKET") {
+                None => Ok(Notifier(None)),
+                Some(name) => Notifier::to(name.as_encoded_bytes()),
+            }
+        }
+
+        pub(in crate::governor) fn silent() -> Notifier {
+            Notifier(None)
+        }
+
+        fn to(name: &[u8]) -> Result<Notifier, String> {
+            let wrong = || {
+                format!(
+                    "NOTIFY_SOCKET is {:?}: expected an absolute path, or `@` and a name",
+                    String::from_utf8_lossy(name)
+                )
+            };
+            // SAFETY: all zero is a valid address of no family.
+            let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+            if !matches!(name.first(), Some(b'/' | b'@')) || name.len() >= address.sun_path.len() {
+                return Err(wrong());
+            }
+            address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+            for (slot, &byte) in address.sun_path.iter_mut().zip(name) {
+                *slot = byte as libc::c_char;
+            }
+            // An abstract name begins with a zero instead of the `@`.
+            if name[0] == b'@' {
+                address.sun_path[0] = 0;
+            }
+            let length = std::mem::offset_of!(libc::sockaddr_un, sun_path) + name.len();
+            // SAFETY: makes a socket that is ours.
+            let socket = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | CLOEXEC, 0) };
+            if socket < 0 {
+                return Err(std::io::Error::last_os_error().to_string());
+            }
+            Ok(Notifier(Some(Manager {
+                // SAFETY: just made, and nobody else's.
+                socket: unsafe { OwnedFd::from_raw_fd(socket) },
+                address,
+                length: length as libc::socklen_t,
+            })))
+        }
+
+        /// The program is up.
+        pub(in crate::governor) fn ready(&self) {
+            self.tell(format_args!("READY=1"));
+        }
+
+        /// A new image follows in this process.
+        pub(in crate::governor) fn reloading(&self, within: Duration) {
+            let now = monotonic_microseconds();
+            let more = within.as_micros();
+            self.tell(format_args!(
+                "RELOADING=1\nMONOTONIC_USEC={now}\nEXTEND_TIMEOUT_USEC={more}\n\
+                 STATUS=restarting in place: memory"
+            ));
+        }
+
+        /// The process ends.
+        pub(in crate::governor) fn stopping(&self, within: Duration) {
+            let more = within.as_micros();
+            self.tell(format_args!(
+                "STOPPING=1\nEXTEND_TIMEOUT_USEC={more}\nSTATUS=ending for a restart: memory"
+            ));
+        }
+
+        /// Neither allocates nor waits; a manager that does not listen is none.
+        fn tell(&self, message: std::fmt::Arguments<'_>) {
+            use std::io::Write;
+            let Some(manager) = &self.0 else { return };
+            let mut buffer = [0u8; 256];
+            let mut rest = &mut buffer[..];
+            let _ = rest.write_fmt(message);
+            let left = rest.len();
+            let length = buffer.len() - left;
+            // SAFETY: the buffer has that many bytes, and the address is as long as it says.
+            unsafe {
+                libc::sendto(
+                    manager.socket.as_raw_fd(),
+                    buffer.as_ptr().cast(),
+                    length,
+                    libc::MSG_DONTWAIT | NOSIGNAL,
+                    (&raw const manager.address).cast(),
+                    manager.length,
+                );
+            }
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOEXEC: libc::c_int = libc::SOCK_CLOEXEC;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOEXEC: libc::c_int = 0;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const NOSIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const NOSIGNAL: libc::c_int = 0;
+
+    fn monotonic_microseconds() -> u64 {
+        let mut now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: writes the structure that it is given.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::net::UnixDatagram;
+
+        #[test]
+        fn the_manager_hears_what_is_said() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notify");
+            let manager = UnixDatagram::bind(&path).unwrap();
+            let notifier = Notifier::to(path.as_os_str().as_bytes()).unwrap();
+            let hear = || {
+                let mut buffer = [0; 512];
+                let length = manager.recv(&mut buffer).unwrap();
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            };
+            notifier.ready();
+            assert_eq!(hear(), "READY=1");
+            notifier.stopping(Duration::from_secs(2));
+            let said = hear();
+            assert!(
+                said.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=2000000\n"),
+                "{said}"
+            );
+            notifier.reloading(Duration::from_secs(2));
+            let said = hear();
+            assert!(said.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{said}");
+        }
+
+        #[test]
+        fn a_socket_that_makes_no_sense_is_named() {
+            for wrong in ["", "relative", "/long/".repeat(40).as_str()] {
+                let said = Notifier::to(wrong.as_bytes()).err().unwrap();
+                assert!(
+                    said.contains("NOTIFY_SOCKET") && said.contains("expected"),
+                    "{said}"
+                );
+            }
+        }
+    }
+}
+
+/// There is no such manager elsewhere.
+#[cfg(not(unix))]
+pub(in crate::governor) struct Notifier;
+
+#[cfg(not(unix))]
+impl Notifier {
+    pub(in crate::governor) fn from_environment() -> Result<Notifier, String> {
+        Ok(Notifier)
+    }
+    pub(in crate::governor) fn silent() -> Notifier {
+        Notifier
+    }
+    pub(in crate::governor) fn ready(&self) {}
+    pub(in crate::governor) fn reloading(&self, _within: std::time::Duration) {}
+    pub(in crate::governor) fn stopping(&self, _within: std::time::Duration) {}
+}

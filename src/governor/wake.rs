@@ -1,0 +1,343 @@
+//! Early wake-ups: the kernel or the service manager says that memory is short, and the monitor
+//! looks at once. They are no levels: what is done is judged by the figures, as always.
+//!
+//! systemd's protocol ([Memory Pressure Handling](https://systemd.io/MEMORY_PRESSURE/)):
+//! `MEMORY_PRESSURE_WATCH` names a regular file (a kernel interface, whose news is `POLLPRI`), a
+//! FIFO or a socket (whose news are bytes, to be read and dropped); what `MEMORY_PRESSURE_WRITE`
+//! holds in Base64 is written to it first; `/dev/null` switches it off. Without the variable we ask
+//! the kernel ourselves: `memory.pressure` of our control group, or of the whole machine.
+
+use super::config::StartError;
+use super::event::WakeSource;
+use super::monitor::Shared;
+use crate::figures::Roots;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::Thread;
+
+/// A wake-up that the monitor's thread has not seen yet.
+#[derive(Default)]
+pub(super) struct EarlyWake(AtomicU8);
+
+impl EarlyWake {
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "nothing wakes there")
+    )]
+    fn set(&self, source: WakeSource) {
+        let code = match source {
+            WakeSource::PressureStall => 1,
+            WakeSource::ServiceManager => 2,
+        };
+        self.0.store(code, Ordering::Release);
+    }
+
+    pub(super) fn take(&self) -> Option<WakeSource> {
+        // A load first: at every look, and nearly always nothing.
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        match self.0.swap(0, Ordering::Acquire) {
+            1 => Some(WakeSource::PressureStall),
+            2 => Some(WakeSource::ServiceManager),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{Wake, sources};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use crate::governor::event::{EventKind, Fault};
+    use crate::governor::monitor::join;
+    use std::fs::{File, OpenOptions};
+    use std::io::{self, Read, Write};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    /// A fifth of a second stalled in two: what systemd asks for by default
+    /// (`DefaultMemoryPressureThresholdSec=200ms`), in the window of 2 s that needs no privilege.
+    const TRIGGER: &[u8] = b"some 200000 2000000\0";
+
+    /// A source that rings again and again is heard this often.
+    const PAUSE: Duration = Duration::from_millis(500);
+
+    /// Something to poll.
+    pub(in crate::governor) struct Source {
+        file: File,
+        from: WakeSource,
+        /// Its news are bytes, and not `POLLPRI`.
+        is_stream: bool,
+    }
+
+    /// What to wait on: what the service manager names, or else the kernel's own.
+    pub(in crate::governor) fn sources(roots: &Roots) -> Result<Vec<Source>, StartError> {
+        let variable = |name| std::env::var_os(name);
+        let Some(watch) = variable("MEMORY_PRESSURE_WATCH") else {
+            return Ok(trigger(roots).into_iter().collect());
+        };
+        let write = variable("MEMORY_PRESSURE_WRITE").unwrap_or_default();
+        named(Path::new(&watch), write.as_encoded_bytes())
+    }
+
+    /// The kernel's trigger, of the own group if it has one. Where there is none, there is none.
+    fn trigger(roots: &Roots) -> Option<Source> {
+        let own = std::fs::read_to_string(roots.proc().join("self/cgroup"))
+            .ok()
+            .and_then(|groups| {
+                let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+                let file = "fs/cgroup".to_owned() + "/" + path + "/memory.pressure";
+                Some(roots.sys().join(file))
+            });
+        let whole = roots.proc().join("pressure/memory");
+        own.into_iter().chain([whole]).find_map(|path| {
+            let mut file = open(&path).ok()?;
+            file.write_all(TRIGGER).ok()?;
+            Some(Source {
+                file,
+                from: WakeSource::PressureStall,
+                is_stream: false,
+            })
+        })
+    }
+
+    fn open(path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(path)
+    }
+
+    /// What `MEMORY_PRESSURE_WATCH` and `MEMORY_PRESSURE_WRITE` say.
+    fn named(path: &Path, write: &[u8]) -> Result<Vec<Source>, StartError> {
+        if path == Path::new("/dev/null") {
+            return Ok(Vec::new());
+        }
+        let wrong = |expected: String| StartError::EarlyWake {
+            variable: "MEMORY_PRESSURE_WATCH",
+            value: path.display().to_string(),
+            expected,
+        };
+        if !path.is_absolute() {
+            let expected = "an absolute path to a regular file, a FIFO or a socket, or /dev/null";
+            return Err(wrong(expected.to_owned()));
+        }
+        let io = |error: io::Error| wrong(format!("one that can be used, and not: {error}"));
+        let text = decode(write).ok_or_else(|| StartError::EarlyWake {
+            variable: "MEMORY_PRESSURE_WRITE",
+            value: String::from_utf8_lossy(write).into_owned(),
+            expected: "Base64".to_owned(),
+        })?;
+        let kind = std::fs::metadata(path).map_err(io)?.file_type();
+        let (mut file, is_stream) = if kind.is_socket() {
+            let stream = UnixStream::connect(path).map_err(io)?;
+            stream.set_nonblocking(true).map_err(io)?;
+            (File::from(OwnedFd::from(stream)), true)
+        } else if kind.is_fifo() || kind.is_file() {
+            (open(path).map_err(io)?, kind.is_fifo())
+        } else {
+            return Err(wrong("a regular file, a FIFO or a socket".to_owned()));
+        };
+        // A FIFO opened for both is its own reader: what we wrote would wake us.
+        if !text.is_empty() && !kind.is_fifo() {
+            file.write_all(&text).map_err(io)?;
+        }
+        Ok(vec![Source {
+            file,
+            from: WakeSource::ServiceManager,
+            is_stream,
+        }])
+    }
+
+    fn decode(text: &[u8]) -> Option<Vec<u8>> {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.decode(text).ok()
+    }
+
+    /// The thread that waits, named `plimsoll-wake`. Dropping this ends it.
+    pub(in crate::governor) struct Wake {
+        thread: Option<std::thread::JoinHandle<()>>,
+        stop: OwnedFd,
+    }
+
+    impl Wake {
+        pub(in crate::governor) fn start(
+            sources: Vec<Source>,
+            shared: Arc<Shared>,
+            watch: Thread,
+        ) -> io::Result<Wake> {
+            // SAFETY: makes a descriptor that is ours.
+            let stop = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+            if stop < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: just made, and nobody else's.
+            let stop = unsafe { OwnedFd::from_raw_fd(stop) };
+            let stopped = stop.try_clone()?;
+            let thread = std::thread::Builder::new()
+                .name("plimsoll-wake".to_owned())
+                .spawn(move || wait(sources, &stopped, &shared, &watch))?;
+            Ok(Wake {
+                thread: Some(thread),
+                stop,
+            })
+        }
+    }
+
+    impl Drop for Wake {
+        fn drop(&mut self) {
+            let one = 1u64;
+            // SAFETY: writes the eight bytes that an eventfd takes.
+            unsafe { libc::write(self.stop.as_raw_fd(), (&raw const one).cast(), 8) };
+            join(self.thread.take());
+        }
+    }
+
+    fn wait(mut sources: Vec<Source>, stop: &OwnedFd, shared: &Shared, watch: &Thread) {
+        let asking = |fd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        loop {
+            let mut polled = [asking(stop.as_raw_fd(), libc::POLLIN), asking(-1, 0)];
+            if let Some(source) = sources.first() {
+                let events = if source.is_stream {
+                    libc::POLLIN
+                } else {
+                    libc::POLLPRI
+                };
+                polled[1] = asking(source.file.as_raw_fd(), events);
+            }
+            // SAFETY: two descriptions, as it is told; a negative descriptor is skipped.
+            if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
+                if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                return;
+            }
+            if polled[0].revents != 0 {
+                return;
+            }
+            let Some(source) = sources.first_mut() else {
+                continue;
+            };
+            let news = polled[1].revents & polled[1].events != 0;
+            let gone = if source.is_stream {
+                !drained(&mut source.file)
+            } else {
+                polled[1].revents & (libc::POLLERR | libc::POLLNVAL) != 0 && !news
+            };
+            if news && !gone {
+                shared.early_wake.set(source.from);
+                watch.unpark();
+            }
+            if gone {
+                let fault = Fault::WakeLost(source.from);
+                shared.bus.send(EventKind::Fault(fault));
+                sources.clear();
+                continue;
+            }
+            // Level-triggered news would come without end.
+            pause(stop, PAUSE);
+        }
+    }
+
+    /// Reads what is there. `false` when the other end is gone.
+    fn drained(file: &mut File) -> bool {
+        let mut buffer = [0; 512];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Sleeps, unless told to stop.
+    fn pause(stop: &OwnedFd, time: Duration) {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let mut polled = libc::pollfd {
+                fd: stop.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one description, as it is told.
+            if unsafe { libc::poll(&mut polled, 1, left.as_millis() as i32 + 1) } > 0 {
+                return;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::path::PathBuf;
+
+        #[test]
+        fn what_makes_no_sense_is_named() {
+            let folder = tempfile::tempdir().unwrap();
+            let said = |path: PathBuf, write: &str| {
+                named(&path, write.as_bytes()).err().unwrap().to_string()
+            };
+            let regular = folder.path().join("file");
+            std::fs::write(&regular, "").unwrap();
+            for (path, write, part) in [
+                (PathBuf::from("relative"), "", "absolute path"),
+                (folder.path().join("missing"), "", "No such file"),
+                (
+                    folder.path().to_owned(),
+                    "",
+                    "regular file, a FIFO or a socket",
+                ),
+                (regular, "not base64!", "MEMORY_PRESSURE_WRITE"),
+            ] {
+                let said = said(path, write);
+                assert!(said.contains(part), "{said}");
+            }
+            assert!(named(Path::new("/dev/null"), b"").unwrap().is_empty());
+        }
+
+        #[test]
+        fn what_is_to_be_written_is_written_first() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("socket");
+            let manager = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let sources = named(&path, b"c29tZSAyMDAwMDAgMjAwMDAwMAA=").unwrap();
+            assert!(sources[0].is_stream);
+            let mut told = [0; 20];
+            manager.accept().unwrap().0.read_exact(&mut told).unwrap();
+            assert_eq!(told, TRIGGER);
+        }
+    }
+}
+
+/// Nothing of the kind elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(super) struct Wake;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn sources(_roots: &Roots) -> Result<Vec<()>, StartError> {
+    Ok(Vec::new())
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Wake {
+    pub(super) fn start(
+        _sources: Vec<()>,
+        _shared: Arc<Shared>,
+        _watch: Thread,
+    ) -> std::io::Result<Wake> {
+        Ok(Wake)
+    }
+}
