@@ -47,7 +47,8 @@ pub struct Pressure {
     /// Anonymous resident memory over the limit.
     pub resident: f64,
     /// What the larger one is about to grow by, as a ratio to the limit: its rate over the shortest
-    /// interval between two looks, 50 ms. 0 unless it has grown in each of the last two.
+    /// interval between two looks, 50 ms, at most 0.05. 0 unless it has grown in each of the last
+    /// two.
     pub growth: f64,
     /// Which of the two is larger.
     pub deciding: Signal,

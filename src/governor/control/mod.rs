@@ -32,6 +32,10 @@ use std::time::Duration;
 /// From this share of the lowest line on, the line is near.
 const NEAR: f64 = 0.9;
 
+/// Growth alone carries the figure over a line from no further below it: a burst of a GB/s that ends
+/// at half the limit is not critical.
+const MOST_GROWTH: f64 = 0.05;
+
 /// Critical for this long, decay times are tightened: it costs speed, so a short peak is let pass.
 const TIGHTEN_AFTER: Duration = Duration::from_secs(5);
 
@@ -242,7 +246,7 @@ impl Control {
     fn pressure(&self, sight: &Sight) -> Pressure {
         let held = sight.held;
         let mut pressure = Pressure::new(held.heap_bytes, held.resident_bytes, sight.limit);
-        pressure.growth = self.growth.soon() / sight.limit.max(1) as f64;
+        pressure.growth = (self.growth.soon() / sight.limit.max(1) as f64).min(MOST_GROWTH);
         if let Some(drill) = sight.drill
             && drill.pressure > pressure.value()
         {

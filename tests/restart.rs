@@ -1,0 +1,488 @@
+//! The restart in real processes: this binary starts itself in roles, which restart in place, are
+//! killed, run out of memory, and are woken early.
+#![cfg(target_os = "linux")]
+
+use plimsoll::{
+    Event, EventKind, EventReader, Level, Monitor, MonitorBuilder, Plimsoll, Restart, Withheld,
+    heap,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 100 * MIB;
+
+#[global_allocator]
+static HEAP: Plimsoll<Refusing> = Plimsoll::wrap(Refusing);
+
+/// Has no memory left from a moment on, and counts who asks all the same.
+struct Refusing;
+
+static REFUSES: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: forwards to the system's allocator, or answers null.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if REFUSES.load(Ordering::Relaxed) {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { System.dealloc(address, layout) }
+    }
+}
+
+// ---- the roles -------------------------------------------------------------------------------
+
+const ROLE: &str = "PLIMSOLL_TEST_ROLE";
+const FOLDER: &str = "PLIMSOLL_TEST_FOLDER";
+
+/// Not a test: what the other processes run.
+#[test]
+fn role() {
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("a folder"));
+    say(&folder, "image");
+    match role.as_str() {
+        "full_heap" => full_heap(&folder),
+        "leak" => leak(&folder),
+        "high_start" => high_start(&folder),
+        "woken" => woken(&folder),
+        other => panic!("no such role: {other}"),
+    }
+}
+
+/// One line to the account of all images, in one write.
+fn say(folder: &Path, line: &str) {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("account"));
+    file.unwrap()
+        .write_all(format!("{line}\n").as_bytes())
+        .unwrap();
+}
+
+fn builder(folder: &Path) -> MonitorBuilder {
+    Monitor::builder()
+        .limit(LIMIT)
+        .interval(Duration::from_millis(10))
+        .restart(Restart::Exec)
+        .sustained(Duration::ZERO)
+        .cooldown(Duration::ZERO)
+        .restart_budget(3)
+        .state_file(folder.join("state"))
+}
+
+/// Started, with next to nothing in use.
+fn started(builder: MonitorBuilder) -> (Monitor, EventReader) {
+    let monitor = builder.start().unwrap();
+    let events = monitor.events();
+    monitor.ready();
+    while monitor.history().is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (monitor, events)
+}
+
+fn fill(share: f64) -> Vec<Vec<u8>> {
+    let pieces = (share * LIMIT as f64) as u64 / MIB;
+    (0..pieces)
+        .map(|_| black_box(vec![1u8; MIB as usize]))
+        .collect()
+}
+
+fn wait_for(events: &mut EventReader, mut wanted: impl FnMut(&Event) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Some(event) = events.next_until(deadline) {
+        if wanted(&event) {
+            return;
+        }
+    }
+    panic!("no such event");
+}
+
+/// A page that outlives the image.
+struct Witness(*mut AtomicU64);
+
+impl Witness {
+    fn open(folder: &Path) -> Witness {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join("witness"));
+        let file = file.unwrap();
+        file.set_len(4096).unwrap();
+        use std::os::fd::AsRawFd;
+        // SAFETY: a mapping of a file of that size, at an address of the kernel's choice.
+        let page = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        assert_ne!(page, libc::MAP_FAILED);
+        Witness(page.cast())
+    }
+
+    fn word(&self, place: usize) -> &'static AtomicU64 {
+        // SAFETY: the page holds 512 of them, zeroed at first, and is never unmapped.
+        unsafe { &*self.0.add(place) }
+    }
+}
+
+/// What our own counters say was asked of the allocator.
+fn counted() -> u64 {
+    let heap = heap();
+    heap.allocations() + heap.reallocations() + heap.failed_allocations()
+}
+
+/// Anonymous memory from the kernel itself.
+struct Pages(&'static mut [u8]);
+
+impl Pages {
+    fn new(length: usize) -> Pages {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(start, libc::MAP_FAILED);
+        // SAFETY: just mapped, zeroed, and never unmapped.
+        Pages(unsafe { std::slice::from_raw_parts_mut(start.cast(), length) })
+    }
+
+    fn touch(&mut self) {
+        self.0.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    }
+}
+
+fn full_heap(folder: &Path) {
+    let witness = Witness::open(folder);
+    let (full_at, last, asked) = (witness.word(0), witness.word(1), witness.word(2));
+    if full_at.load(Ordering::SeqCst) != 0 {
+        let allocations = last.load(Ordering::SeqCst) - full_at.load(Ordering::SeqCst);
+        let asked = asked.load(Ordering::SeqCst);
+        say(folder, &format!("allocations {allocations} asked {asked}"));
+        return;
+    }
+    let (monitor, events) = started(builder(folder));
+    drop(events);
+    let kept = fill(0.5);
+    // Nothing is left from here on, and what pushes the figure over the line are pages of which no
+    // allocator knows. The count goes on until the new image ends this loop.
+    let mut pages = Pages::new((0.46 * LIMIT as f64) as usize);
+    REFUSES.store(true, Ordering::SeqCst);
+    full_at.store(counted(), Ordering::SeqCst);
+    pages.touch();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
+        last.store(counted(), Ordering::SeqCst);
+        asked.store(ASKED.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+    REFUSES.store(false, Ordering::SeqCst);
+    drop((kept, monitor));
+    panic!("not restarted");
+}
+
+fn leak(folder: &Path) {
+    let (monitor, mut events) = started(builder(folder));
+    let kept = fill(0.96);
+    let (mut spent, mut sheds) = (false, false);
+    wait_for(&mut events, |event| {
+        let why = Withheld::BudgetSpent { restarts: 3 };
+        spent |= matches!(event.kind, EventKind::RestartWithheld(last) if last == why);
+        sheds |= matches!(event.kind, EventKind::Shedding(true));
+        spent && sheds
+    });
+    assert!(monitor.is_shedding());
+    say(folder, "sheds");
+    drop(kept);
+    wait_for(&mut events, |event| {
+        matches!(event.kind, EventKind::Shedding(false))
+    });
+    say(folder, "takes load again");
+}
+
+fn high_start(folder: &Path) {
+    let kept = fill(0.85);
+    let monitor = builder(folder).start().unwrap();
+    wait_for(&mut monitor.events(), |event| match event.kind {
+        EventKind::RestartWithheld(why @ Withheld::ThresholdTooLow { .. }) => {
+            say(folder, &why.to_string());
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(monitor.level(), Level::Restart);
+    drop(kept);
+}
+
+fn woken(folder: &Path) {
+    let monitor = match Monitor::builder()
+        .interval(Duration::from_secs(3600))
+        .start()
+    {
+        Ok(monitor) => monitor,
+        Err(error) => return say(folder, &error.to_string()),
+    };
+    let mut events = monitor.events();
+    say(folder, "waits");
+    wait_for(&mut events, |event| match event.kind {
+        EventKind::EarlyWake(source) => {
+            say(folder, &format!("woken by {source}"));
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(monitor.summary().early_wakes, 1);
+}
+
+// ---- the tests -------------------------------------------------------------------------------
+
+fn command(role: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "role", "--nocapture", "--test-threads", "1"])
+        .env(ROLE, role)
+        .env(FOLDER, folder)
+        .env_remove("MEMORY_PRESSURE_WATCH")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn account(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(folder.join("account")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn run(role: &str, folder: &Path) -> Vec<String> {
+    let output = command(role, folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}\n{said}", account(folder));
+    account(folder)
+}
+
+#[test]
+fn the_path_to_a_restart_allocates_nothing_when_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("full_heap", folder.path());
+    assert_eq!(account, ["image", "image", "allocations 0 asked 0"]);
+}
+
+#[test]
+fn a_leak_that_returns_stops_restarting_when_the_budget_is_spent_and_sheds() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("leak", folder.path());
+    assert_eq!(
+        account,
+        [
+            "image",
+            "image",
+            "image",
+            "image",
+            "sheds",
+            "takes load again"
+        ]
+    );
+}
+
+#[test]
+fn a_program_whose_start_alone_exceeds_the_line_stays_up_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("high_start", folder.path());
+    assert_eq!(account.len(), 2, "{account:?}");
+    assert!(
+        account[1].starts_with("threshold too low for this program"),
+        "{account:?}"
+    );
+}
+
+/// Rows of restarts in the state file; it has to be whole or not there.
+fn remembered(folder: &Path) -> usize {
+    let Ok(text) = fs::read_to_string(folder.join("state")) else {
+        return 0;
+    };
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("restart "))
+        .count();
+    assert!(
+        text.starts_with("plimsoll-state ") && text.ends_with(&format!("end {rows}\n")),
+        "{text}"
+    );
+    rows
+}
+
+#[test]
+fn a_hundred_kills_neither_lose_nor_exceed_the_budget() {
+    let mut random = 0x9E37_79B9_7F4A_7C15u64;
+    let mut kills = 0;
+    let (mut restarts, mut folders) = (0, 0);
+    while kills < 100 {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        folders += 1;
+        let mut starts = 0;
+        let mut before = 0;
+        while starts < 6 && kills < 100 {
+            starts += 1;
+            let mut child = command("leak", folder).spawn().unwrap();
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // From before the monitor runs to after the last restart.
+            std::thread::sleep(Duration::from_micros(20_000 + random % 280_000));
+            child.kill().unwrap();
+            let status = child.wait().unwrap();
+            kills += u32::from(status.signal() == Some(libc::SIGKILL));
+            let images = account(folder)
+                .iter()
+                .filter(|line| *line == "image")
+                .count();
+            let performed = images - starts.min(images);
+            let rows = remembered(folder);
+            assert!(rows >= before, "a restart was forgotten");
+            // Written down before it is tried: what happened is remembered, and nothing beyond the
+            // budget was tried.
+            assert!(performed <= rows, "{performed} restarts, {rows} remembered");
+            assert!(rows <= 3, "{rows} restarts of 3");
+            assert!(!folder.join("state.damaged").exists());
+            before = rows;
+        }
+        restarts += before;
+        // And the next start is right: it goes on where the budget stands.
+        let mut child = command("leak", folder).spawn().unwrap();
+        assert!(child.wait().unwrap().success(), "{:?}", account(folder));
+        assert_eq!(remembered(folder), 3);
+    }
+    println!("{kills} kills over {folders} state files, {restarts} restarts before the last start");
+    assert!(restarts > 20, "the kills came too early to show anything");
+}
+
+#[test]
+fn a_second_process_with_the_same_state_file_is_told_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let monitor = builder(folder.path()).start().unwrap();
+    let output = command("high_start", folder.path()).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let own = format!("process_id: {}", std::process::id());
+    assert!(said.contains("InUse") && said.contains(&own), "{said}");
+    drop(monitor);
+}
+
+fn until(what: &str, folder: &Path, mut child: Child) -> Child {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !account(folder).iter().any(|line| line == what) {
+        assert!(
+            Instant::now() < deadline,
+            "never `{what}`: {:?}",
+            account(folder)
+        );
+        if let Ok(Some(status)) = child.try_wait() {
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut said)
+                .unwrap();
+            panic!("ended with {status}: {:?}\n{said}", account(folder));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_fifo_of_the_service_manager_wakes_the_monitor() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    // SAFETY: a NUL-terminated path.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let child = command("woken", folder.path())
+        .env("MEMORY_PRESSURE_WATCH", &fifo)
+        .spawn()
+        .unwrap();
+    let child = until("waits", folder.path(), child);
+    File::options()
+        .write(true)
+        .open(&fifo)
+        .unwrap()
+        .write_all(b"!")
+        .unwrap();
+    let mut child = until(
+        "woken by the service manager's memory pressure",
+        folder.path(),
+        child,
+    );
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_told_and_wakes_the_monitor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let manager = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let child = command("woken", folder.path())
+        .env("MEMORY_PRESSURE_WATCH", &path)
+        .env("MEMORY_PRESSURE_WRITE", "c29tZSAyMDAwMDAgMjAwMDAwMAA=")
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = manager.accept().unwrap();
+    let mut told = [0; 20];
+    stream.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"some 200000 2000000\0");
+    let child = until("waits", folder.path(), child);
+    stream.write_all(b"!").unwrap();
+    let mut child = until(
+        "woken by the service manager's memory pressure",
+        folder.path(),
+        child,
+    );
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_watch_that_makes_no_sense_is_named_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command("woken", folder.path())
+        .env("MEMORY_PRESSURE_WATCH", "pressure")
+        .output();
+    assert!(output.unwrap().status.success());
+    let account = account(folder.path());
+    assert!(
+        account[1].contains("`MEMORY_PRESSURE_WATCH` is \"pressure\": expected"),
+        "{account:?}"
+    );
+}

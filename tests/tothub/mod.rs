@@ -1,0 +1,38 @@
+//! The example, as the tests start it.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+/// The example, built by cargo beside the tests.
+pub fn path() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test has a name");
+    path.pop();
+    path.pop();
+    path.push("examples/tothub");
+    assert!(
+        path.exists(),
+        "{} is missing: cargo builds it with the tests of all features",
+        path.display()
+    );
+    path
+}
+
+/// A folder with a database, filled outside any limit, as a deployed service's is.
+pub fn filled() -> tempfile::TempDir {
+    let data = tempfile::tempdir().expect("a folder");
+    let filled = Command::new(path())
+        .args(["--for", "1", "--port", "0", "--data"])
+        .arg(data.path())
+        .output()
+        .expect("the service runs");
+    assert!(filled.status.success(), "{filled:?}");
+    data
+}
+
+/// Has the service end as a service manager does, and waits for it.
+pub fn terminate(service: &mut Child) {
+    // SAFETY: sends a signal to a child that has not been waited for.
+    unsafe { libc::kill(service.id() as i32, libc::SIGTERM) };
+    let _ = service.wait();
+}
