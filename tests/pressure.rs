@@ -6,31 +6,17 @@
 #![cfg(all(target_os = "linux", feature = "serde"))]
 
 mod group;
+mod tothub;
 
 use group::Group;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 const LIMIT: u64 = 256 << 20;
 const SIGKILL: i32 = 9;
 
-/// The example, built by cargo beside this test.
-fn tothub() -> PathBuf {
-    let mut path = std::env::current_exe().expect("a test has a name");
-    path.pop();
-    path.pop();
-    path.push("examples/tothub");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo builds it with the tests of all features",
-        path.display()
-    );
-    path
-}
-
 fn leak_in(group: &Group, data: &std::path::Path, governor: &str, seconds: &str) -> Output {
-    let mut command = Command::new(tothub());
+    let mut command = Command::new(tothub::path());
     command
         .args([
             "--scenario",
@@ -65,14 +51,7 @@ fn a_leaking_service_restarts_itself_and_lives_and_without_the_governor_is_kille
             return;
         }
     };
-    let data = tempfile::tempdir().expect("a folder");
-    // Filled outside the limit, as a deployed service's database is.
-    let filled = Command::new(tothub())
-        .args(["--for", "1", "--port", "0", "--data"])
-        .arg(data.path())
-        .output()
-        .expect("the service runs");
-    assert!(filled.status.success(), "{filled:?}");
+    let data = tothub::filled();
 
     let governed = leak_in(&group, data.path(), "on", "30");
     let account = String::from_utf8_lossy(&governed.stdout);
@@ -91,4 +70,30 @@ fn a_leaking_service_restarts_itself_and_lives_and_without_the_governor_is_kille
     assert_eq!(alone.status.signal(), Some(SIGKILL), "{alone:?}");
     assert!(group.kills() >= 1);
     println!("{account}");
+}
+
+/// The full table, with slower leaks, is `cargo bench --bench survival`.
+#[test]
+fn a_leak_of_a_hundred_mib_a_second_kills_who_looks_every_half_minute() {
+    let data = tothub::filled();
+    for (governor, lives) in [("off", false), ("watchdog", false), ("on", true)] {
+        let group = match Group::new(governor, 512 << 20) {
+            Ok(group) => group,
+            Err(why) => {
+                println!("skipped: no memory control group can be made here: {why}");
+                return;
+            }
+        };
+        let mut command = Command::new(tothub::path());
+        command
+            .args(["--scenario", "leak", "--leak-mib-per-second", "100"])
+            .args(["--cooldown", "1", "--for", "20", "--port", "0"])
+            .args(["--governor", governor, "--data"])
+            .arg(data.path());
+        let output = group.start(&mut command).wait_with_output().expect("runs");
+        let account = String::from_utf8_lossy(&output.stdout);
+        println!("{governor}: {}\n{account}", output.status);
+        assert_eq!(output.status.success(), lives, "{governor}");
+        assert_eq!(group.kills() > 0, !lives, "{governor}");
+    }
 }

@@ -165,7 +165,9 @@ impl Diagnosis {
             return self.split_without_jemalloc();
         };
         self.thread_cache_bytes = crate::figures::jemalloc::thread_cache_bytes().unwrap_or(0);
-        self.dirty_bytes = figures.dirty + figures.muzzy;
+        // Pages that were never touched are among them too, and not there.
+        let most = self.anonymous_bytes.saturating_sub(self.live_heap_bytes);
+        self.dirty_bytes = (figures.dirty + figures.muzzy).min(most);
         self.metadata_bytes = figures.metadata;
         // Rounding belongs to it: `allocated` is in size classes, thread caches included.
         self.fragmentation_bytes = figures
