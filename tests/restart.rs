@@ -2,6 +2,8 @@
 //! killed, run out of memory, and are woken early.
 #![cfg(target_os = "linux")]
 
+mod group;
+
 use plimsoll::{
     Event, EventKind, EventReader, Level, Monitor, MonitorBuilder, Plimsoll, Restart, Withheld,
     heap,
@@ -63,6 +65,7 @@ fn role() {
         "leak" => leak(&folder),
         "high_start" => high_start(&folder),
         "woken" => woken(&folder),
+        "stalled" => stalled(&folder),
         other => panic!("no such role: {other}"),
     }
 }
@@ -263,6 +266,28 @@ fn woken(folder: &Path) {
         _ => false,
     });
     assert_eq!(monitor.summary().early_wakes, 1);
+}
+
+/// Goes through files several times as large as the group may hold, so that its threads wait for
+/// memory to be freed, and for pages that were dropped a moment ago.
+fn stalled(folder: &Path) {
+    for number in 0..2 {
+        let path = folder.join(format!("large-{number}"));
+        std::thread::spawn(move || {
+            // Written here, because what another group has written is charged to that.
+            let mut file = File::create(&path).unwrap();
+            let piece = vec![1u8; MIB as usize];
+            for _ in 0..200 {
+                file.write_all(&piece).unwrap();
+            }
+            let mut piece = piece;
+            loop {
+                let mut file = File::open(&path).unwrap();
+                while file.read(&mut piece).unwrap() > 0 {}
+            }
+        });
+    }
+    woken(folder);
 }
 
 // ---- the tests -------------------------------------------------------------------------------
@@ -470,6 +495,27 @@ fn a_socket_of_the_service_manager_is_told_and_wakes_the_monitor() {
         folder.path(),
         child,
     );
+    assert!(child.wait().unwrap().success());
+}
+
+/// A real trigger of the kernel's: where none can be set, or nothing stalls, the test says so.
+#[test]
+fn pressure_stall_information_wakes_the_monitor() {
+    let skipped = |why: &str| println!("skipped: {why}");
+    let trigger = File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/pressure/memory");
+    if trigger.is_err_and(|error| error.kind() != std::io::ErrorKind::InvalidInput) {
+        return skipped("no pressure stall information that this user may ask for");
+    }
+    let group = match group::Group::new("stalled", 32 << 20) {
+        Ok(group) => group,
+        Err(why) => return skipped(&why),
+    };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let child = group.start(&mut command("stalled", folder.path()));
+    let mut child = until("woken by pressure stall information", folder.path(), child);
     assert!(child.wait().unwrap().success());
 }
 
