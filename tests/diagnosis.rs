@@ -1,6 +1,10 @@
 //! Six made states, each in a process of its own: the diagnosis names the cause, and the action that
 //! it names gives back what it promised.
 #![cfg(all(target_os = "linux", feature = "jemalloc"))]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
 
 use plimsoll::{Cause, Diagnosis, JemallocOptions, Monitor, Plimsoll, Remedy, Restart};
 use std::hint::black_box;

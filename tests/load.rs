@@ -1,6 +1,10 @@
 //! A service under load that leaks and restarts in place, twenty times: no request fails, none is
 //! reset, and the longest that a client waited is printed.
 #![cfg(all(target_os = "linux", feature = "serde"))]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
 
 mod tothub;
 

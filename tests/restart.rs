@@ -1,6 +1,10 @@
 //! The restart in real processes: this binary starts itself in roles, which restart in place, are
 //! killed, run out of memory, and are woken early.
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
 
 mod group;
 

@@ -7,7 +7,6 @@ use super::monitor::Shared;
 use super::restart::Drain;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 pub(super) struct Announcer {
     pub(super) shared: Arc<Shared>,
@@ -33,9 +32,6 @@ impl Announcer {
                 let fault = EventKind::Fault(Fault::CallbackPanicked);
                 self.shared.bus.send(fault);
             }
-            self.shared
-                .announced
-                .store(event.sequence + 1, Ordering::Release);
         }
     }
 
@@ -44,7 +40,7 @@ impl Announcer {
         let token = Drain::new(Arc::clone(&self.shared.draining));
         match &mut self.drain {
             Some(hook) => catch_unwind(AssertUnwindSafe(|| hook(token))),
-            None => Ok(drop(token)),
+            None => Ok(()),
         }
     }
 }

@@ -74,8 +74,6 @@ pub(super) struct Shared {
     pub(super) notifier: Mutex<Notifier>,
     pub(super) draining: Arc<Draining>,
     pub(super) early_wake: EarlyWake,
-    /// The number of the event after the last that the announcer is done with.
-    pub(super) announced: AtomicU64,
     pub(super) is_ready: AtomicBool,
     pub(super) draining_now: AtomicBool,
     shedding: AtomicBool,
@@ -113,7 +111,7 @@ static RUNNING_IN: AtomicU64 = AtomicU64::new(0);
 pub enum CommandError {
     /// The monitor has stopped, or belongs to the process that this one was forked from.
     NotRunning,
-    /// It was started to observe only.
+    /// It was started to observe only, or as a dry run.
     ObserveOnly,
     /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
     /// it ran on cannot wait for itself.
@@ -228,7 +226,6 @@ impl Monitor {
             notifier: Mutex::new(notifier),
             draining: Arc::default(),
             early_wake: EarlyWake::default(),
-            announced: AtomicU64::new(0),
             is_ready: AtomicBool::new(false),
             draining_now: AtomicBool::new(false),
             shedding: AtomicBool::new(false),
@@ -469,6 +466,9 @@ impl Monitor {
     /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
     /// back only when it cannot.
     pub fn restart(&self) -> RestartError {
+        if self.mode != Mode::Act {
+            return RestartError::Command(CommandError::ObserveOnly);
+        }
         let waiting = self
             .may_wait_for([&self.threads.worker, &self.threads.watch])
             .and_then(|()| self.may_wait_for([&self.threads.announcer, &None]));

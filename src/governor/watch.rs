@@ -80,6 +80,8 @@ pub(super) struct Watch {
     image: Image,
     settings: Settings,
     control: Control,
+    /// What caches are still to be told, should the worker's queue have been full.
+    caps: Option<Level>,
     /// Since when the worker is at a round that a level asked for.
     busy_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
@@ -124,6 +126,7 @@ impl Watch {
             image,
             control: Control::new(settings.plan),
             settings,
+            caps: None,
             busy_since: None,
             drill: None,
             withheld: None,
@@ -303,6 +306,11 @@ impl Watch {
         if self.settings.mode == Mode::Observe {
             return;
         }
+        if let Some(level) = self.caps
+            && self.worker.jobs.try_send(Job::Caps(level)).is_ok()
+        {
+            self.caps = None;
+        }
         if orders.actions.contains(&true) && self.busy_since.is_none() {
             let round = Round {
                 level: self.control.level(),
@@ -343,14 +351,11 @@ impl Watch {
             to,
             pressure: orders.pressure,
         });
-        let job = match self.settings.mode {
-            Mode::Observe if to > from => Job::Diagnose,
-            Mode::Observe => return,
-            _ if orders.lift_caps => Job::Caps(to),
-            // A round of actions begins with a diagnosis.
-            _ => return,
-        };
-        let _ = self.worker.jobs.try_send(job);
+        // Otherwise the round of actions that follows begins with one.
+        if self.settings.mode == Mode::Observe && to > from {
+            let _ = self.worker.jobs.try_send(Job::Diagnose);
+        }
+        self.caps = orders.lift_caps.then_some(to);
     }
 
     fn decide_restart(&mut self, reading: &Reading, orders: &Orders) {

@@ -14,6 +14,7 @@ use crate::figures::{Pressure, ProcessFigures, Roots, Signal, heap};
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -101,16 +102,12 @@ impl Worker {
                 Job::TightenDecay(false) => {
                     self.act(ActionKind::RestoreDecay, |worker| worker.decay.restore());
                 }
-                Job::Shed(on) => {
-                    let action = if on {
-                        ActionKind::ShedLoad
-                    } else {
-                        ActionKind::TakeLoad
-                    };
-                    self.act(action, |worker| {
-                        worker.shared.shed(on);
-                        true
-                    });
+                // The monitor has set the flag already, whatever this thread was at.
+                Job::Shed(true) => {
+                    self.act(ActionKind::ShedLoad, |_| true);
+                }
+                Job::Shed(false) => {
+                    self.act(ActionKind::TakeLoad, |_| true);
                 }
                 Job::Diagnose => self.say(self.diagnose()),
             }
@@ -142,6 +139,10 @@ impl Worker {
             gave: rows.map(|row: Option<LedgerRow>| row.map(|row| row.given_back_bytes)),
             forced: round.forced,
         };
+        if round.forced {
+            // What was freed is free, but no level asks for the caps to stay.
+            self.lift(Level::from_u8(self.shared.level.load(Ordering::Relaxed)));
+        }
         // The monitor takes outcomes at every look, and one round is asked for at a time.
         let _ = self.outcomes.try_send(outcome);
         self.monitor.unpark();
@@ -187,7 +188,7 @@ impl Worker {
         row
     }
 
-    /// The level falls: caches may grow again up to what it allows.
+    /// Caches may grow again up to what this level allows.
     fn lift(&mut self, level: Level) {
         self.level = level;
         if level == Level::Normal {
