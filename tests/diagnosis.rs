@@ -35,7 +35,7 @@ fn state() {
         "leak" => (Cause::LiveHeap, Remedy::Restart),
         "fragmentation" => (Cause::Fragmentation, Remedy::Restart),
         "dirty" => (Cause::DirtyPages, Remedy::PurgeArenas),
-        "threads" => (Cause::ThreadCaches, Remedy::FlushThreadCaches),
+        "threads" | "parked" => (Cause::ThreadCaches, Remedy::FlushThreadCaches),
         "c_library" => (Cause::OtherAnonymous, Remedy::TrimSystemHeap),
         "file" => (Cause::FileBacked, Remedy::Nothing),
         other => panic!("no such state: {other}"),
@@ -45,6 +45,7 @@ fn state() {
         "fragmentation" => restarted(fragments),
         "dirty" => dirty(),
         "threads" => threads(),
+        "parked" => parked(),
         "c_library" => c_library(),
         _ => file(),
     };
@@ -124,7 +125,7 @@ fn optimised(monitor: &Monitor, remedy: Remedy) -> Shown {
         .find(|row| row.action.as_str() == remedy.as_str())
         .unwrap();
     println!(
-        "slowest slice {:?}, all {:?}",
+        "\nslowest slice {:?}, all {:?}",
         row.longest_slice, row.duration
     );
     Shown {
@@ -142,6 +143,50 @@ fn dirty() -> Shown {
     optimised(&monitor, Remedy::PurgeArenas)
 }
 
+/// Allocates and frees enough of every size that a thread cache takes.
+fn fill_caches() {
+    for shift in 3..15 {
+        for quarter in 4..8 {
+            let size = (1usize << shift) * quarter / 4;
+            let blocks: Vec<_> = (0..400).map(|_| vec![1u8; size]).collect();
+            drop(black_box(blocks));
+        }
+    }
+}
+
+/// Sixty-four threads that neither allocate nor free any more, but tell when they park.
+fn parked() -> Shown {
+    let monitor = monitor(0);
+    let filled = std::sync::Arc::new(std::sync::Barrier::new(65));
+    let threads: Vec<_> = (0..64)
+        .map(|_| {
+            let filled = std::sync::Arc::clone(&filled);
+            std::thread::spawn(move || {
+                fill_caches();
+                filled.wait();
+                loop {
+                    plimsoll::on_thread_park();
+                    std::thread::park();
+                }
+            })
+        })
+        .collect();
+    filled.wait();
+    std::thread::sleep(Duration::from_millis(100));
+    let found = monitor.diagnosis().unwrap();
+    // Nobody comes, because nobody allocates.
+    monitor.optimise().unwrap();
+    let asleep = monitor.diagnosis().unwrap().thread_cache_bytes;
+    assert!(asleep * 2 > found.thread_cache_bytes, "flushed by whom?");
+    threads.iter().for_each(|thread| thread.thread().unpark());
+    std::thread::sleep(Duration::from_millis(300));
+    let awake = monitor.diagnosis().unwrap().thread_cache_bytes;
+    Shown {
+        found,
+        given_back: found.thread_cache_bytes.saturating_sub(awake),
+    }
+}
+
 /// Sixty-four threads that have nothing to do but a little housekeeping now and then.
 fn threads() -> Shown {
     let monitor = monitor(0);
@@ -149,13 +194,7 @@ fn threads() -> Shown {
     for _ in 0..64 {
         let filled = std::sync::Arc::clone(&filled);
         std::thread::spawn(move || {
-            for shift in 3..15 {
-                for quarter in 4..8 {
-                    let size = (1usize << shift) * quarter / 4;
-                    let blocks: Vec<_> = (0..400).map(|_| vec![1u8; size]).collect();
-                    drop(black_box(blocks));
-                }
-            }
+            fill_caches();
             filled.wait();
             loop {
                 std::thread::sleep(Duration::from_millis(20));
@@ -256,6 +295,11 @@ fn a_gibibyte_of_free_pages_is_dirty_and_purged() {
 #[test]
 fn idle_threads_with_full_caches_flush_them_when_called() {
     shown("threads");
+}
+
+#[test]
+fn threads_that_tell_when_they_park_flush_their_caches_then() {
+    shown("parked");
 }
 
 #[cfg(target_env = "gnu")]

@@ -206,7 +206,9 @@ impl MonitorBuilder {
         self
     }
 
-    /// Checks everything and starts the monitor's thread, named `plimsoll`.
+    /// Checks everything and starts the monitor's threads: `plimsoll` looks, `plimsoll-act` acts,
+    /// `plimsoll-call` logs and calls back, and `plimsoll-wake` waits for early wake-ups if there
+    /// are any to wait for.
     ///
     /// # Errors
     ///

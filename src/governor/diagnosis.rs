@@ -250,12 +250,14 @@ impl fmt::Display for Diagnosis {
             Remedy::TrimSystemHeap => "trimming the C library's heap can help",
             Remedy::Restart => "only a restart can help",
         };
+        write!(f, "{} resident: {why}; {help}", mib(self.resident_bytes))?;
+        if self.remedy != Remedy::Nothing {
+            write!(f, ", by up to {}", mib(self.reclaimable_bytes))?;
+        }
         write!(
             f,
-            "{} resident: {why}; {help}, by up to {} (live heap {}, fragmentation {}, thread \
-             caches {}, dirty {}, metadata {}, other anonymous {}, files {}, shared {})",
-            mib(self.resident_bytes),
-            mib(self.reclaimable_bytes),
+            " (live heap {}, fragmentation {}, thread caches {}, dirty {}, metadata {}, other \
+             anonymous {}, files {}, shared {})",
             mib(self.live_heap_bytes),
             mib(self.fragmentation_bytes),
             mib(self.thread_cache_bytes),

@@ -83,7 +83,31 @@ mod linux {
             return Ok(trigger(roots).into_iter().collect());
         };
         let write = variable("MEMORY_PRESSURE_WRITE").unwrap_or_default();
-        named(Path::new(&watch), write.as_encoded_bytes())
+        match named(Path::new(&watch), write.as_encoded_bytes()) {
+            Ok(sources) => Ok(sources),
+            Err(Refused::Nonsense(error)) => Err(error),
+            // As where control groups are read-only: no reason for a service not to start.
+            Err(Refused::Io(error)) => {
+                let watch = watch.to_string_lossy();
+                tracing::warn!(%error, %watch, "MEMORY_PRESSURE_WATCH cannot be used");
+                Ok(trigger(roots).into_iter().collect())
+            }
+        }
+    }
+
+    /// Why there is nothing to wait on.
+    #[derive(Debug)]
+    enum Refused {
+        /// A value that cannot be meant.
+        Nonsense(StartError),
+        /// The system does not allow it, or not yet.
+        Io(io::Error),
+    }
+
+    impl From<io::Error> for Refused {
+        fn from(error: io::Error) -> Refused {
+            Refused::Io(error)
+        }
     }
 
     /// The kernel's trigger, of the own group if it has one. Where there is none, there is none.
@@ -116,38 +140,40 @@ mod linux {
     }
 
     /// What `MEMORY_PRESSURE_WATCH` and `MEMORY_PRESSURE_WRITE` say.
-    fn named(path: &Path, write: &[u8]) -> Result<Vec<Source>, StartError> {
+    fn named(path: &Path, write: &[u8]) -> Result<Vec<Source>, Refused> {
         if path == Path::new("/dev/null") {
             return Ok(Vec::new());
         }
-        let wrong = |expected: String| StartError::EarlyWake {
-            variable: "MEMORY_PRESSURE_WATCH",
-            value: path.display().to_string(),
-            expected,
+        let wrong = |variable, value: &[u8], expected: &str| {
+            Refused::Nonsense(StartError::EarlyWake {
+                variable,
+                value: String::from_utf8_lossy(value).into_owned(),
+                expected: expected.to_owned(),
+            })
+        };
+        let watch = |expected| {
+            let value = path.as_os_str().as_encoded_bytes();
+            wrong("MEMORY_PRESSURE_WATCH", value, expected)
         };
         if !path.is_absolute() {
-            let expected = "an absolute path to a regular file, a FIFO or a socket, or /dev/null";
-            return Err(wrong(expected.to_owned()));
+            return Err(watch(
+                "an absolute path to a regular file, a FIFO or a socket, or /dev/null",
+            ));
         }
-        let io = |error: io::Error| wrong(format!("one that can be used, and not: {error}"));
-        let text = decode(write).ok_or_else(|| StartError::EarlyWake {
-            variable: "MEMORY_PRESSURE_WRITE",
-            value: String::from_utf8_lossy(write).into_owned(),
-            expected: "Base64".to_owned(),
-        })?;
-        let kind = std::fs::metadata(path).map_err(io)?.file_type();
+        let text = decode(write).ok_or_else(|| wrong("MEMORY_PRESSURE_WRITE", write, "Base64"))?;
+        let kind = std::fs::metadata(path)?.file_type();
         let (mut file, is_stream) = if kind.is_socket() {
-            let stream = UnixStream::connect(path).map_err(io)?;
-            stream.set_nonblocking(true).map_err(io)?;
+            let stream = UnixStream::connect(path)?;
+            stream.set_nonblocking(true)?;
             (File::from(OwnedFd::from(stream)), true)
         } else if kind.is_fifo() || kind.is_file() {
-            (open(path).map_err(io)?, kind.is_fifo())
+            (open(path)?, kind.is_fifo())
         } else {
-            return Err(wrong("a regular file, a FIFO or a socket".to_owned()));
+            return Err(watch("a regular file, a FIFO or a socket"));
         };
         // A FIFO opened for both is its own reader: what we wrote would wake us.
         if !text.is_empty() && !kind.is_fifo() {
-            file.write_all(&text).map_err(io)?;
+            file.write_all(&text)?;
         }
         Ok(vec![Source {
             file,
@@ -287,8 +313,10 @@ mod linux {
         #[test]
         fn what_makes_no_sense_is_named() {
             let folder = tempfile::tempdir().unwrap();
-            let said = |path: PathBuf, write: &str| {
-                named(&path, write.as_bytes()).err().unwrap().to_string()
+            let said = |path: PathBuf, write: &str| match named(&path, write.as_bytes()) {
+                Err(Refused::Nonsense(error)) => error.to_string(),
+                Err(Refused::Io(error)) => error.to_string(),
+                Ok(_) => panic!("{}", path.display()),
             };
             let regular = folder.path().join("file");
             std::fs::write(&regular, "").unwrap();
