@@ -100,7 +100,8 @@ mod linux {
         };
         let (leak, seconds) = (leak.to_string(), seconds.to_string());
         let mut command = start(&["--scenario", "leak", "--leak-mib-per-second", &leak]);
-        command.args(["--for", &seconds, "--governor", flag]);
+        // At 100 MiB a second an image lives for four seconds: a longer cooldown would be the end.
+        command.args(["--for", &seconds, "--governor", flag, "--cooldown", "1"]);
         let begun = Instant::now();
         let output = group.start(&mut command).wait_with_output().expect("runs");
         let lasted = begun.elapsed().as_secs();

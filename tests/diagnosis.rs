@@ -34,7 +34,7 @@ fn state() {
     let (cause, remedy) = match state.as_str() {
         "leak" => (Cause::LiveHeap, Remedy::Restart),
         "fragmentation" => (Cause::Fragmentation, Remedy::Restart),
-        "dirty" => (Cause::DirtyPages, Remedy::PurgeArenas),
+        "dirty" | "dirty_default" => (Cause::DirtyPages, Remedy::PurgeArenas),
         "threads" | "parked" => (Cause::ThreadCaches, Remedy::FlushThreadCaches),
         "c_library" => (Cause::OtherAnonymous, Remedy::TrimSystemHeap),
         "file" => (Cause::FileBacked, Remedy::Nothing),
@@ -43,7 +43,8 @@ fn state() {
     let shown = match state.as_str() {
         "leak" => restarted(|| (0..300 * 1024).map(|_| vec![1u8; 1024]).collect()),
         "fragmentation" => restarted(fragments),
-        "dirty" => dirty(),
+        "dirty" => dirty(monitor(-1)),
+        "dirty_default" => dirty(Monitor::builder().limit(16 << 30).start().unwrap()),
         "threads" => threads(),
         "parked" => parked(),
         "c_library" => c_library(),
@@ -134,8 +135,7 @@ fn optimised(monitor: &Monitor, remedy: Remedy) -> Shown {
     }
 }
 
-fn dirty() -> Shown {
-    let monitor = monitor(-1);
+fn dirty(monitor: Monitor) -> Shown {
     let pieces: Vec<_> = (0..4 * 1024)
         .map(|_| black_box(vec![1u8; MIB / 4]))
         .collect();
@@ -290,6 +290,11 @@ fn every_second_block_freed_is_fragmentation_and_only_a_restart_helps() {
 #[test]
 fn a_gibibyte_of_free_pages_is_dirty_and_purged() {
     shown("dirty");
+}
+
+#[test]
+fn with_jemallocs_background_threads_it_is_the_same() {
+    shown("dirty_default");
 }
 
 #[test]

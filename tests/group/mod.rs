@@ -1,4 +1,5 @@
 //! A memory control group of the test's own, removed when dropped.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::fs;
 use std::io;

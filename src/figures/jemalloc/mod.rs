@@ -182,11 +182,12 @@ pub(crate) fn thread_cache_bytes() -> Option<u64> {
     bytes.ok().map(|bytes| bytes as u64)
 }
 
-/// Unused resident pages of one arena, muzzy ones included, as of the last renewal.
-pub(crate) fn dirty_pages(arena: usize) -> Option<u64> {
-    let paths = &Paths::get().ok()?.arena;
-    let dirty = paths.pages(&paths.dirty, arena).ok()?;
-    Some(dirty + paths.pages(&paths.muzzy, arena).ok()?)
+/// In unused resident pages of one arena, muzzy ones included, as of the last renewal.
+pub(crate) fn dirty_bytes(arena: usize) -> Option<u64> {
+    let paths = Paths::get().ok()?;
+    let dirty = paths.arena.pages(&paths.arena.dirty, arena).ok()?;
+    let muzzy = paths.arena.pages(&paths.arena.muzzy, arena).ok()?;
+    Some(paths.page * (dirty + muzzy))
 }
 
 fn refused(path: &'static str) -> impl Fn(Error) -> JemallocError {
