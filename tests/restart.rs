@@ -205,10 +205,26 @@ fn full_heap(folder: &Path) {
     let kept = fill(0.5);
     // Nothing is left from here on, and what pushes the figure over the line are pages of which no
     // allocator knows. The count goes on until the new image ends this loop.
-    let mut pages = Pages::new((0.46 * LIMIT as f64) as usize);
+    static PUSH: AtomicBool = AtomicBool::new(false);
+    std::thread::spawn(|| {
+        let mut pages = Pages::new((0.46 * LIMIT as f64) as usize);
+        while !PUSH.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        pages.touch();
+    });
+    // On a busy machine the threads that have just been started have still to come to rest.
+    loop {
+        let before = counted();
+        std::thread::sleep(Duration::from_millis(300));
+        if counted() == before {
+            break;
+        }
+    }
     REFUSES.store(true, Ordering::SeqCst);
+    last.store(counted(), Ordering::SeqCst);
     full_at.store(counted(), Ordering::SeqCst);
-    pages.touch();
+    PUSH.store(true, Ordering::SeqCst);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) {
         last.store(counted(), Ordering::SeqCst);

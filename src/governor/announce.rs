@@ -1,12 +1,18 @@
 //! The thread that tells the program, named `plimsoll-call`: log, callbacks, and the drain. A
 //! callback that hangs keeps neither an action nor a restart from happening.
 
-use super::config::{Callback, DrainHook};
 use super::event::{Event, EventKind, EventReader, Fault};
-use super::monitor::Shared;
+
 use super::restart::Drain;
+use super::shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+/// Called with every event, on a thread of the monitor's.
+pub(super) type Callback = Box<dyn Fn(&Event) + Send>;
+
+/// Called before a restart.
+pub(super) type DrainHook = Box<dyn FnMut(Drain) + Send>;
 
 pub(super) struct Announcer {
     pub(super) shared: Arc<Shared>,

@@ -1,14 +1,16 @@
 //! What a program asks of its monitor, checked once and as a whole.
 
 use super::actions::{Shrink, weak};
+use super::announce::{Callback, DrainHook};
+use super::control::Mode;
+use super::error::{ConfigFault, StartError};
 use super::event::Event;
 use super::level::{Levels, Threshold};
 use super::monitor::Monitor;
 use super::options::JemallocOptions;
-use super::restart::{Drain, Policy, Restart, StateError};
-use super::watch::Mode;
-use crate::figures::{FigureError, Roots};
-use std::fmt;
+use super::restart::{Drain, Policy, Restart};
+
+use crate::figures::Roots;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -41,12 +43,6 @@ pub struct MonitorBuilder {
     pub(super) early_wakes: bool,
     pub(super) history: usize,
 }
-
-/// Called with every event, on a thread of the monitor's.
-pub(super) type Callback = Box<dyn Fn(&Event) + Send>;
-
-/// Called before a restart.
-pub(super) type DrainHook = Box<dyn FnMut(Drain) + Send>;
 
 impl Default for MonitorBuilder {
     fn default() -> MonitorBuilder {
@@ -307,83 +303,6 @@ impl MonitorBuilder {
         faults
     }
 }
-
-/// A setting that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigFault {
-    /// Which.
-    pub setting: &'static str,
-    /// What it was set to.
-    pub value: String,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
-impl fmt::Display for ConfigFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigFault {
-            setting,
-            value,
-            expected,
-        } = self;
-        write!(f, "`{setting}` is {value}: expected {expected}")
-    }
-}
-
-/// Why a monitor could not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Settings that make no sense, all of them.
-    Config(Vec<ConfigFault>),
-    /// A limit or a figure could not be read.
-    Figures(FigureError),
-    /// The state file could not be used.
-    State(StateError),
-    /// The program's own name or arguments could not be found, which a restart by
-    /// [`Restart::Exec`] needs.
-    Image(std::io::Error),
-    /// The process has a monitor already: there is one line, and one who watches it.
-    AlreadyRunning,
-    /// `MEMORY_PRESSURE_WATCH` or `MEMORY_PRESSURE_WRITE` makes no sense.
-    EarlyWake {
-        /// Which.
-        variable: &'static str,
-        /// What it was set to.
-        value: String,
-        /// What was expected, or what the system said.
-        expected: String,
-    },
-    /// The system gave no thread.
-    Thread(std::io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(faults) => {
-                for (index, fault) in faults.iter().enumerate() {
-                    let gap = if index == 0 { "" } else { "; " };
-                    write!(f, "{gap}{fault}")?;
-                }
-                Ok(())
-            }
-            StartError::Figures(error) => error.fmt(f),
-            StartError::State(error) => error.fmt(f),
-            StartError::Image(error) => write!(f, "the program cannot be found again: {error}"),
-            StartError::AlreadyRunning => f.write_str("this process has a monitor already"),
-            StartError::EarlyWake {
-                variable,
-                value,
-                expected,
-            } => write!(f, "`{variable}` is {value:?}: expected {expected}"),
-            StartError::Thread(error) => write!(f, "no thread for the monitor: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 #[cfg(test)]
 mod tests {

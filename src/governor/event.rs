@@ -8,11 +8,12 @@ use super::diagnosis::Diagnosis;
 use super::drill::Drill;
 use super::ledger::LedgerRow;
 use super::level::Level;
-use super::monitor::lock;
+use super::lock::lock;
 use super::restart::{RestartRecord, Withheld};
 use crate::figures::{Limit, Pressure};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,36 @@ impl fmt::Display for WakeSource {
             WakeSource::PressureStall => "pressure stall information",
             WakeSource::ServiceManager => "the service manager's memory pressure",
         })
+    }
+}
+
+/// A wake-up that the monitor's thread has not seen yet.
+#[derive(Default)]
+pub(super) struct EarlyWake(AtomicU8);
+
+impl EarlyWake {
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "nothing wakes there")
+    )]
+    pub(super) fn set(&self, source: WakeSource) {
+        let code = match source {
+            WakeSource::PressureStall => 1,
+            WakeSource::ServiceManager => 2,
+        };
+        self.0.store(code, Ordering::Release);
+    }
+
+    pub(super) fn take(&self) -> Option<WakeSource> {
+        // A load first: at every look, and nearly always nothing.
+        if self.0.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        match self.0.swap(0, Ordering::Acquire) {
+            1 => Some(WakeSource::PressureStall),
+            2 => Some(WakeSource::ServiceManager),
+            _ => None,
+        }
     }
 }
 

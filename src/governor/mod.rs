@@ -3,7 +3,8 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `config` | what the program asks for, checked as a whole |
-//! | `monitor` | the program's handle |
+//! | `monitor`, `command` | the program's handle, and what it asks |
+//! | `shared`, `lock` | what handle and threads all reach |
 //! | `watch` | the thread that sees: look, have it judged, pass on, arm, sleep |
 //! | `control` | what to do, as a pure function of what was seen |
 //! | `worker` | the thread that acts |
@@ -16,39 +17,45 @@
 //! | `ledger` | what was done, and what it gave back |
 //! | `restart` | when, how, and what survives |
 //! | `drill` | a pressure that is made up |
-//! | `event` | what is said about it |
+//! | `event`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
 //! | `options` | jemalloc's options, wanted and effective |
 //! | `status` | everything in one value |
 
 mod actions;
 mod announce;
+mod command;
 mod config;
 mod control;
 mod diagnosis;
 mod drill;
+mod error;
 mod event;
 mod history;
 mod latency;
 mod ledger;
 mod level;
+mod lock;
 mod monitor;
 mod options;
 mod restart;
+mod shared;
 mod status;
 mod wake;
 mod watch;
 mod worker;
 
 pub use actions::{Shrink, on_thread_park};
-pub use config::{ConfigFault, MonitorBuilder, StartError};
+pub use command::{CommandError, RestartError};
+pub use config::MonitorBuilder;
 pub use diagnosis::{Cause, Diagnosis, Remedy};
 pub use drill::Drill;
+pub use error::{ConfigFault, StartError};
 pub use event::{Event, EventKind, EventReader, Fault, WakeSource};
 pub use history::Sample;
 pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
-pub use monitor::{CommandError, Monitor, RestartError};
+pub use monitor::Monitor;
 pub use options::{EffectiveOption, JemallocOptions};
 pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
 pub use status::{HeapStatus, LimitStatus, ProcessStatus, Status, Summary, Times};

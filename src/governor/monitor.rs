@@ -2,19 +2,23 @@
 
 use super::actions::{Caches, Shrink, weak};
 use super::announce::Announcer;
-use super::config::{MonitorBuilder, StartError};
-use super::control::Plan;
+use super::command::{Command, CommandError, RestartError};
+use super::config::MonitorBuilder;
+use super::control::{Mode, Plan};
 use super::diagnosis::Diagnosis;
 use super::drill::Drill;
-use super::event::{Bus, EventReader};
+use super::error::StartError;
+use super::event::{Bus, EarlyWake, EventReader};
 use super::history::{History, Sample};
 use super::ledger::{Ledger, LedgerRow};
 use super::level::{Level, Levels};
+use super::lock::lock;
 use super::options::{self, EffectiveOption};
-use super::restart::{Draining, Image, Listeners, Notifier, RestartRecord, State};
+use super::restart::{Image, Listeners, Notifier, RestartRecord, State};
+use super::shared::{Shared, join};
 use super::status::{ProcessStatus, Status, Summary};
-use super::wake::{EarlyWake, Wake};
-use super::watch::{Line, Mode, Settings, Watch};
+use super::wake::Wake;
+use super::watch::{Line, Settings, Watch};
 use super::worker::Worker;
 use crate::allocator::{alarm, local, total};
 use crate::figures::{self, Limit, LimitReader, Pressure, ProcessFigures, Roots};
@@ -22,7 +26,7 @@ use crossbeam_channel::Sender;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -53,113 +57,8 @@ struct Threads {
     is_rung: bool,
 }
 
-/// How long the end of the monitor waits for a thread: one that hangs in the program's own code is
-/// left behind.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the threads and the handles all reach.
-pub(super) struct Shared {
-    pub(super) started: Instant,
-    pub(super) level: AtomicU8,
-    pub(super) bus: Bus,
-    /// Behind a lock that is held for a copy of two words.
-    pub(super) limit: Mutex<Limit>,
-    pub(super) caches: Caches,
-    pub(super) ledger: Mutex<Ledger>,
-    pub(super) summary: Mutex<Summary>,
-    pub(super) history: Mutex<History>,
-    pub(super) diagnosis: Mutex<Option<Diagnosis>>,
-    pub(super) restarts: Mutex<Vec<RestartRecord>>,
-    pub(super) listeners: Mutex<Listeners>,
-    pub(super) notifier: Mutex<Notifier>,
-    pub(super) draining: Arc<Draining>,
-    pub(super) early_wake: EarlyWake,
-    pub(super) is_ready: AtomicBool,
-    pub(super) draining_now: AtomicBool,
-    shedding: AtomicBool,
-}
-
-impl Shared {
-    pub(super) fn uptime(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    pub(super) fn shed(&self, on: bool) {
-        self.shedding.store(on, Ordering::Release);
-    }
-}
-
-/// A lock whose holder panicked still holds whole values: they are replaced, never half written.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a handle asks of the thread.
-pub(super) enum Command {
-    Optimise(Sender<Vec<LedgerRow>>),
-    Restart(Sender<RestartError>),
-    Drill(Drill),
-    Stop,
-}
-
 /// Which process of a line of forks has a monitor: [`local::forks`] plus one, or 0.
 static RUNNING_IN: AtomicU64 = AtomicU64::new(0);
-
-/// Why a command was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// The monitor has stopped, or belongs to the process that this one was forked from.
-    NotRunning,
-    /// It was started to observe only, or as a dry run.
-    ObserveOnly,
-    /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
-    /// it ran on cannot wait for itself.
-    OnItsOwnThread,
-    /// An action hangs, and others wait behind it.
-    Busy,
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CommandError::NotRunning => "the monitor does not run in this process",
-            CommandError::ObserveOnly => "the monitor was started to observe only",
-            CommandError::OnItsOwnThread => {
-                "a callback cannot wait for its own thread: expected another thread"
-            }
-            CommandError::Busy => "the monitor's actions hang",
-        })
-    }
-}
-
-impl std::error::Error for CommandError {}
-
-/// Why a restart that was asked for did not happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RestartError {
-    /// The monitor does not take the command.
-    Command(CommandError),
-    /// No way to restart was set.
-    NotConfigured,
-    /// It was tried, and the fault that stopped it was reported as an event.
-    Failed,
-}
-
-impl fmt::Display for RestartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestartError::Command(error) => error.fmt(f),
-            RestartError::NotConfigured => {
-                f.write_str("no way to restart is set: expected `restart(…)` on the builder")
-            }
-            RestartError::Failed => f.write_str("the restart was tried and failed"),
-        }
-    }
-}
-
-impl std::error::Error for RestartError {}
 
 impl Monitor {
     /// Settings as TotHub's memory overhaul had them for its childcare service: a look every 30 s, a
@@ -542,24 +441,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(run)
         .map_err(StartError::Thread)
-}
-
-/// Waits for a thread's end, unless it is the caller, or hangs.
-pub(super) fn join(thread: Option<JoinHandle<()>>) {
-    let Some(thread) = thread else { return };
-    if thread.thread().id() == std::thread::current().id() {
-        return;
-    }
-    let begun = Instant::now();
-    while !thread.is_finished() {
-        if begun.elapsed() >= PATIENCE {
-            let name = thread.thread().name().unwrap_or_default();
-            tracing::error!(thread = name, "a callback or a cache hangs: left behind");
-            return;
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    let _ = thread.join();
 }
 
 impl fmt::Debug for Monitor {

@@ -7,43 +7,12 @@
 //! holds in Base64 is written to it first; `/dev/null` switches it off. Without the variable we ask
 //! the kernel ourselves: `memory.pressure` of our control group, or of the whole machine.
 
-use super::config::StartError;
+use super::error::StartError;
 use super::event::WakeSource;
-use super::monitor::Shared;
+use super::shared::Shared;
 use crate::figures::Roots;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::Thread;
-
-/// A wake-up that the monitor's thread has not seen yet.
-#[derive(Default)]
-pub(super) struct EarlyWake(AtomicU8);
-
-impl EarlyWake {
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "nothing wakes there")
-    )]
-    fn set(&self, source: WakeSource) {
-        let code = match source {
-            WakeSource::PressureStall => 1,
-            WakeSource::ServiceManager => 2,
-        };
-        self.0.store(code, Ordering::Release);
-    }
-
-    pub(super) fn take(&self) -> Option<WakeSource> {
-        // A load first: at every look, and nearly always nothing.
-        if self.0.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        match self.0.swap(0, Ordering::Acquire) {
-            1 => Some(WakeSource::PressureStall),
-            2 => Some(WakeSource::ServiceManager),
-            _ => None,
-        }
-    }
-}
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{Wake, sources};
@@ -52,7 +21,7 @@ pub(super) use linux::{Wake, sources};
 mod linux {
     use super::*;
     use crate::governor::event::{EventKind, Fault};
-    use crate::governor::monitor::join;
+    use crate::governor::shared::join;
     use std::fs::{File, OpenOptions};
     use std::io::{self, Read, Write};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

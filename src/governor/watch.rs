@@ -14,19 +14,20 @@
 //! it from seeing. It works on what was made ready before it started: in a round without news it
 //! reads two figures and allocates nothing, and neither does the path to a restart.
 
-use super::control::{Control, Drilled, NEAR_INTERVAL, Orders, Past, Plan, Sight, Verdict};
+use super::command::{Command, RestartError};
+use super::control::{Control, Drilled, Mode, NEAR_INTERVAL, Orders, Past, Plan, Sight, Verdict};
 use super::drill::Drill;
 use super::event::{EventKind, Fault};
 use super::latency::ask_for_short_slices;
 use super::ledger::Held;
 use super::level::Level;
-use super::monitor::{Command, Shared, lock};
+use super::lock::lock;
 use super::restart::{Image, Restart, RestartRecord, State, Withheld, unix_seconds};
+use super::shared::Shared;
 use super::status::Times;
 use super::worker::{Job, Outcome, Round, deciding};
 use crate::allocator::{alarm, total};
 use crate::figures::{Limit, LimitReader, Pressure, ProcessFigures, Roots, heap};
-use crate::governor::RestartError;
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use std::mem::discriminant;
@@ -50,17 +51,6 @@ pub(super) struct Settings {
     pub(super) drains: bool,
     pub(super) roots: Roots,
     pub(super) set_aside: bool,
-}
-
-/// What becomes of orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// They are carried out.
-    Act,
-    /// They are entered into the ledger as skipped.
-    DryRun,
-    /// Levels are reported, and that is all.
-    Observe,
 }
 
 /// The channels to the worker.

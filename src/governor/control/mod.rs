@@ -49,6 +49,17 @@ pub(super) struct Plan {
     pub(super) seed: u64,
 }
 
+/// What becomes of orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They are carried out.
+    Act,
+    /// They are entered into the ledger as skipped.
+    DryRun,
+    /// Levels are reported, and that is all.
+    Observe,
+}
+
 /// What is remembered of earlier images, and of restarts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Past<'a> {

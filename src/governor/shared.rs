@@ -1,0 +1,68 @@
+//! What the monitor's threads and its handle all reach.
+
+use super::actions::Caches;
+use super::diagnosis::Diagnosis;
+use super::event::{Bus, EarlyWake};
+use super::history::History;
+use super::ledger::Ledger;
+use super::restart::{Draining, Listeners, Notifier, RestartRecord};
+use super::status::Summary;
+use crate::figures::Limit;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the end of the monitor waits for a thread: one that hangs in the program's own code is
+/// left behind.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the threads and the handles all reach.
+pub(super) struct Shared {
+    pub(super) started: Instant,
+    pub(super) level: AtomicU8,
+    pub(super) bus: Bus,
+    /// Behind a lock that is held for a copy of two words.
+    pub(super) limit: Mutex<Limit>,
+    pub(super) caches: Caches,
+    pub(super) ledger: Mutex<Ledger>,
+    pub(super) summary: Mutex<Summary>,
+    pub(super) history: Mutex<History>,
+    pub(super) diagnosis: Mutex<Option<Diagnosis>>,
+    pub(super) restarts: Mutex<Vec<RestartRecord>>,
+    pub(super) listeners: Mutex<Listeners>,
+    pub(super) notifier: Mutex<Notifier>,
+    pub(super) draining: Arc<Draining>,
+    pub(super) early_wake: EarlyWake,
+    pub(super) is_ready: AtomicBool,
+    pub(super) draining_now: AtomicBool,
+    pub(super) shedding: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn shed(&self, on: bool) {
+        self.shedding.store(on, Ordering::Release);
+    }
+}
+
+/// Waits for a thread's end, unless it is the caller, or hangs.
+pub(super) fn join(thread: Option<JoinHandle<()>>) {
+    let Some(thread) = thread else { return };
+    if thread.thread().id() == std::thread::current().id() {
+        return;
+    }
+    let begun = Instant::now();
+    while !thread.is_finished() {
+        if begun.elapsed() >= PATIENCE {
+            let name = thread.thread().name().unwrap_or_default();
+            tracing::error!(thread = name, "a callback or a cache hangs: left behind");
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let _ = thread.join();
+}
