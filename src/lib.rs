@@ -18,8 +18,9 @@
 //! # Three ways to use it
 //!
 //! **In a service**, with a [`Monitor`] beside it: levels at 75, 80 and 90 % of whatever limit the
-//! process is under, caches that shrink, pages that are given back, and a restart in place before
-//! the kernel kills.
+//! process is under, a [`Diagnosis`] of where the memory is, caches that shrink, thread caches that
+//! are flushed, pages that are given back, and a restart in place before the kernel kills, with open
+//! requests answered and listening sockets handed over.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), plimsoll::StartError> {
@@ -27,6 +28,8 @@
 //!     .restart(plimsoll::Restart::Exec)
 //!     .state_file("service.state")
 //!     .start()?;
+//! // … listen; then say that the start is over:
+//! monitor.ready();
 //! println!("{:?}", monitor.status());
 //! # Ok(())
 //! # }

@@ -445,6 +445,27 @@ fn a_second_process_with_the_same_state_file_is_told_who_has_it() {
     drop(monitor);
 }
 
+#[test]
+fn the_service_manager_hears_of_every_restart_and_of_readiness_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut role = command("leak", folder.path());
+    let status = role.env("NOTIFY_SOCKET", &path).output().unwrap().status;
+    assert!(status.success(), "{:?}", account(folder.path()));
+    manager.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 512];
+    let mut heard = Vec::new();
+    while let Ok(length) = manager.recv(&mut buffer) {
+        let said = String::from_utf8_lossy(&buffer[..length]);
+        heard.push(said.lines().next().unwrap().to_owned());
+    }
+    // Four images, and a restart between any two.
+    let again = ["RELOADING=1", "READY=1"];
+    let expected = [&["READY=1"][..], &again, &again, &again].concat();
+    assert_eq!(heard, expected);
+}
+
 fn until(what: &str, folder: &Path, mut child: Child) -> Child {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !account(folder).iter().any(|line| line == what) {
