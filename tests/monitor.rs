@@ -535,6 +535,10 @@ fn caches_do_not_refill_while_a_level_lasts_and_do_after_it() {
         assert_eq!(cache.fill(), 80);
         std::thread::sleep(Duration::from_millis(10));
     }
+    // One that comes later keeps to it as well.
+    let late = Arc::new(Capped(Mutex::new((Vec::new(), 100))));
+    monitor.register(&late);
+    assert_eq!(late.fill(), 80);
     let second = held(60 * MIB);
     until(50);
     drop(second);

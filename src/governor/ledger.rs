@@ -161,14 +161,6 @@ impl Ledger {
         self.unsettled = (self.unsettled + 1).min(ROWS);
     }
 
-    /// Completes the row that was pushed last.
-    pub(super) fn amend(&mut self, change: impl FnOnce(&mut LedgerRow)) {
-        let last = (self.next + ROWS - 1) % ROWS;
-        if let Some(row) = self.rows.get_mut(last) {
-            change(row);
-        }
-    }
-
     /// Enters `held` as the settled figures of the rows that have waited long enough.
     pub(super) fn settle(&mut self, now: Duration, held: Held) {
         while self.unsettled > 0 {

@@ -340,9 +340,15 @@ impl Monitor {
         &self.options
     }
 
-    /// Registers a cache, weakly: it is asked to shrink from now on, for as long as it lives.
+    /// Registers a cache, weakly: it is asked to shrink from now on, for as long as it lives. While
+    /// a level lasts it is told so here and now.
     pub fn register<C: Shrink + 'static>(&self, cache: &Arc<C>) {
         self.shared.caches.add(weak(cache));
+        // After it was added: a level that is entered from here on asks all caches.
+        let level = self.level();
+        if level > Level::Normal && self.mode == Mode::Act {
+            cache.shrink(level);
+        }
     }
 
     /// Carries out the optimising actions now, whatever the level and the diagnosis, and answers

@@ -66,6 +66,8 @@ pub(super) struct Worker {
     decay: Decay,
     level: Level,
     signal: Signal,
+    /// The longest slice of the action at hand, if it has any.
+    slice: Option<Duration>,
     purge: Histogram<u64>,
 }
 
@@ -88,6 +90,7 @@ impl Worker {
             decay: Decay::new(),
             level: Level::Normal,
             signal: Signal::Heap,
+            slice: None,
             purge: Times::histogram(),
         }
     }
@@ -204,14 +207,10 @@ impl Worker {
         let before = self.held().resident_bytes;
         let enough = before.saturating_sub(round.excess);
         let forced = round.forced || round.excess == 0;
-        let mut slice = Duration::ZERO;
-        let mut row = self.act(ActionKind::PurgeArenas, |worker| {
-            let slowest = purge_arenas(|| !forced && worker.held().resident_bytes <= enough);
-            slice = slowest.unwrap_or_default();
-            slowest.is_some()
+        let row = self.act(ActionKind::PurgeArenas, |worker| {
+            worker.slice = purge_arenas(|| !forced && worker.held().resident_bytes <= enough);
+            worker.slice.is_some()
         });
-        row.longest_slice = slice;
-        lock(&self.shared.ledger).amend(|last| last.longest_slice = slice);
         if row.skipped.is_none() {
             let nanos = u64::try_from(row.duration.as_nanos()).unwrap_or(u64::MAX);
             let _ = self.purge.record(nanos);
@@ -229,6 +228,7 @@ impl Worker {
         let before = self.held();
         let at = self.shared.uptime();
         let start = Instant::now();
+        self.slice = None;
         let done = run(self);
         let duration = start.elapsed();
         let after = self.held();
@@ -245,7 +245,7 @@ impl Worker {
             after,
             given_back_bytes,
             duration,
-            longest_slice: duration,
+            longest_slice: self.slice.unwrap_or(duration),
             skipped: (!done).then_some(Skipped::NotPossible),
             ..self.row(action)
         };
