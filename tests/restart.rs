@@ -391,7 +391,7 @@ fn remembered(folder: &Path) -> usize {
 fn a_hundred_kills_neither_lose_nor_exceed_the_budget() {
     let mut random = 0x9E37_79B9_7F4A_7C15u64;
     let mut kills = 0;
-    let (mut restarts, mut folders) = (0, 0);
+    let (mut amid, mut folders) = (0, 0);
     while kills < 100 {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -404,8 +404,9 @@ fn a_hundred_kills_neither_lose_nor_exceed_the_budget() {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            // From before the monitor runs to after the last restart.
-            std::thread::sleep(Duration::from_micros(20_000 + random % 280_000));
+            // From before the monitor runs to after the last of three restarts: they take some
+            // 20 ms each.
+            std::thread::sleep(Duration::from_micros(3_000 + random % 90_000));
             child.kill().unwrap();
             let status = child.wait().unwrap();
             kills += u32::from(status.signal() == Some(libc::SIGKILL));
@@ -421,16 +422,16 @@ fn a_hundred_kills_neither_lose_nor_exceed_the_budget() {
             assert!(performed <= rows, "{performed} restarts, {rows} remembered");
             assert!(rows <= 3, "{rows} restarts of 3");
             assert!(!folder.join("state.damaged").exists());
+            amid += u32::from(rows < 3);
             before = rows;
         }
-        restarts += before;
         // And the next start is right: it goes on where the budget stands.
         let mut child = command("leak", folder).spawn().unwrap();
         assert!(child.wait().unwrap().success(), "{:?}", account(folder));
         assert_eq!(remembered(folder), 3);
     }
-    println!("{kills} kills over {folders} state files, {restarts} restarts before the last start");
-    assert!(restarts > 20, "the kills came too early to show anything");
+    println!("{kills} kills over {folders} state files, {amid} of them before the third restart");
+    assert!(amid >= 20, "the kills came too late to show anything");
 }
 
 #[test]
