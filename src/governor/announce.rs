@@ -3,6 +3,7 @@
 
 use super::event::{Event, EventKind, EventReader, Fault};
 
+use super::latency::ask_for_short_slices;
 use super::restart::Drain;
 use super::shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +24,8 @@ pub(super) struct Announcer {
 
 impl Announcer {
     pub(super) fn run(mut self) {
+        // A callback is to hear of a crossing as soon as the monitor's thread does.
+        ask_for_short_slices();
         while let Some(event) = self.events.next() {
             log(&event);
             let mut panicked = false;
