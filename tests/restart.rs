@@ -6,19 +6,17 @@
     reason = "what a test found is part of its result"
 )]
 
-mod group;
-
 use plimsoll::{
     Event, EventKind, EventReader, Level, Monitor, MonitorBuilder, Plimsoll, Restart, Withheld,
     heap,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hint::black_box;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,8 +66,6 @@ fn role() {
         "full_heap" => full_heap(&folder),
         "leak" => leak(&folder),
         "high_start" => high_start(&folder),
-        "woken" => woken(&folder),
-        "stalled" => stalled(&folder),
         other => panic!("no such role: {other}"),
     }
 }
@@ -268,48 +264,6 @@ fn high_start(folder: &Path) {
     drop(kept);
 }
 
-fn woken(folder: &Path) {
-    let monitor = match Monitor::builder()
-        .interval(Duration::from_secs(3600))
-        .start()
-    {
-        Ok(monitor) => monitor,
-        Err(error) => return say(folder, &error.to_string()),
-    };
-    let mut events = monitor.events();
-    say(folder, "waits");
-    wait_for(&mut events, |event| match event.kind {
-        EventKind::EarlyWake(source) => {
-            say(folder, &format!("woken by {source}"));
-            true
-        }
-        _ => false,
-    });
-    assert_eq!(monitor.summary().early_wakes, 1);
-}
-
-/// Goes through files several times as large as the group may hold, so that its threads wait for
-/// memory to be freed, and for pages that were dropped a moment ago.
-fn stalled(folder: &Path) {
-    for number in 0..2 {
-        let path = folder.join(format!("large-{number}"));
-        std::thread::spawn(move || {
-            // Written here, because what another group has written is charged to that.
-            let mut file = File::create(&path).unwrap();
-            let piece = vec![1u8; MIB as usize];
-            for _ in 0..200 {
-                file.write_all(&piece).unwrap();
-            }
-            let mut piece = piece;
-            loop {
-                let mut file = File::open(&path).unwrap();
-                while file.read(&mut piece).unwrap() > 0 {}
-            }
-        });
-    }
-    woken(folder);
-}
-
 // ---- the tests -------------------------------------------------------------------------------
 
 fn command(role: &str, folder: &Path) -> Command {
@@ -465,112 +419,4 @@ fn the_service_manager_hears_of_every_restart_and_of_readiness_after_it() {
     let again = ["RELOADING=1", "READY=1"];
     let expected = [&["READY=1"][..], &again, &again, &again].concat();
     assert_eq!(heard, expected);
-}
-
-fn until(what: &str, folder: &Path, mut child: Child) -> Child {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !account(folder).iter().any(|line| line == what) {
-        assert!(
-            Instant::now() < deadline,
-            "never `{what}`: {:?}",
-            account(folder)
-        );
-        if let Ok(Some(status)) = child.try_wait() {
-            let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut said)
-                .unwrap();
-            panic!("ended with {status}: {:?}\n{said}", account(folder));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
-}
-
-#[test]
-fn a_fifo_of_the_service_manager_wakes_the_monitor() {
-    let folder = tempfile::tempdir().unwrap();
-    let fifo = folder.path().join("fifo");
-    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
-    // SAFETY: a NUL-terminated path.
-    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-    let child = command("woken", folder.path())
-        .env("MEMORY_PRESSURE_WATCH", &fifo)
-        .spawn()
-        .unwrap();
-    let child = until("waits", folder.path(), child);
-    File::options()
-        .write(true)
-        .open(&fifo)
-        .unwrap()
-        .write_all(b"!")
-        .unwrap();
-    let mut child = until(
-        "woken by the service manager's memory pressure",
-        folder.path(),
-        child,
-    );
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn a_socket_of_the_service_manager_is_told_and_wakes_the_monitor() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket");
-    let manager = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let child = command("woken", folder.path())
-        .env("MEMORY_PRESSURE_WATCH", &path)
-        .env("MEMORY_PRESSURE_WRITE", "c29tZSAyMDAwMDAgMjAwMDAwMAA=")
-        .spawn()
-        .unwrap();
-    let (mut stream, _) = manager.accept().unwrap();
-    let mut told = [0; 20];
-    stream.read_exact(&mut told).unwrap();
-    assert_eq!(&told, b"some 200000 2000000\0");
-    let child = until("waits", folder.path(), child);
-    stream.write_all(b"!").unwrap();
-    let mut child = until(
-        "woken by the service manager's memory pressure",
-        folder.path(),
-        child,
-    );
-    assert!(child.wait().unwrap().success());
-}
-
-/// A real trigger of the kernel's: where none can be set, or nothing stalls, the test says so.
-#[test]
-fn pressure_stall_information_wakes_the_monitor() {
-    let skipped = |why: &str| println!("skipped: {why}");
-    let trigger = File::options()
-        .read(true)
-        .write(true)
-        .open("/proc/pressure/memory");
-    if trigger.is_err_and(|error| error.kind() != std::io::ErrorKind::InvalidInput) {
-        return skipped("no pressure stall information that this user may ask for");
-    }
-    let group = match group::Group::new("stalled", 32 << 20) {
-        Ok(group) => group,
-        Err(why) => return skipped(&why),
-    };
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let child = group.start(&mut command("stalled", folder.path()));
-    let mut child = until("woken by pressure stall information", folder.path(), child);
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn a_watch_that_makes_no_sense_is_named_at_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = command("woken", folder.path())
-        .env("MEMORY_PRESSURE_WATCH", "pressure")
-        .output();
-    assert!(output.unwrap().status.success());
-    let account = account(folder.path());
-    assert!(
-        account[1].contains("`MEMORY_PRESSURE_WATCH` is \"pressure\": expected"),
-        "{account:?}"
-    );
 }

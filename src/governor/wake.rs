@@ -23,7 +23,7 @@ mod linux {
     use crate::governor::event::{EventKind, Fault};
     use crate::governor::shared::join;
     use std::fs::{File, OpenOptions};
-    use std::io::{self, Read, Write};
+    use std::io::{self, Read, Seek, Write};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
     use std::os::unix::net::UnixStream;
@@ -43,6 +43,70 @@ mod linux {
         from: WakeSource,
         /// Its news are bytes, and not `POLLPRI`.
         is_stream: bool,
+    }
+
+    /// What a source has to say.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Heard {
+        news: bool,
+        /// It will never ring again.
+        gone: bool,
+    }
+
+    /// A file of the kernel's that notifies is quiet once it has been read. News may come between
+    /// the reading and the look, but not this often in some microseconds.
+    const READINGS: u32 = 3;
+
+    impl Source {
+        fn events(&self) -> libc::c_short {
+            if self.is_stream {
+                libc::POLLIN
+            } else {
+                libc::POLLPRI
+            }
+        }
+
+        /// What became of a poll.
+        ///
+        /// A trigger that is gone, as after its group was removed, or that was never set, answers
+        /// `POLLERR` and `POLLPRI` at every poll (`psi_trigger_poll`, `kernfs_fop_poll`). Both
+        /// together are also the news of a file that notifies, as `memory.events`
+        /// (`kernfs_generic_poll`): that is over when it has been read.
+        fn hear(&mut self, found: libc::c_short) -> Heard {
+            if self.is_stream {
+                return drained(&mut self.file);
+            }
+            let gone = found & libc::POLLNVAL != 0
+                || (found & libc::POLLERR != 0 && !self.is_quiet_when_read());
+            Heard {
+                news: found & libc::POLLPRI != 0 && !gone,
+                gone,
+            }
+        }
+
+        fn is_quiet_when_read(&mut self) -> bool {
+            (0..READINGS).any(|_| {
+                let mut polled = asking(self.file.as_raw_fd(), self.events());
+                // SAFETY: one description, as it is told.
+                read_again(&mut self.file).is_ok()
+                    && unsafe { libc::poll(&mut polled, 1, 0) } >= 0
+                    && polled.revents & libc::POLLERR == 0
+            })
+        }
+    }
+
+    /// From the beginning: what was news up to now is none any more.
+    fn read_again(file: &mut File) -> io::Result<()> {
+        file.rewind()?;
+        file.read(&mut [0; 512]).map(drop)
+    }
+
+    fn asking(fd: i32, events: libc::c_short) -> libc::pollfd {
+        libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        }
     }
 
     /// What to wait on: what the service manager names, or else the kernel's own.
@@ -90,7 +154,7 @@ mod linux {
             });
         let whole = roots.proc().join("pressure/memory");
         own.into_iter().chain([whole]).find_map(|path| {
-            let mut file = open(&path).ok()?;
+            let mut file = open(&path, true).ok()?;
             file.write_all(TRIGGER).ok()?;
             Some(Source {
                 file,
@@ -100,10 +164,10 @@ mod linux {
         })
     }
 
-    fn open(path: &Path) -> io::Result<File> {
+    fn open(path: &Path, writes: bool) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(writes)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(path)
     }
@@ -136,13 +200,19 @@ mod linux {
             stream.set_nonblocking(true)?;
             (File::from(OwnedFd::from(stream)), true)
         } else if kind.is_fifo() || kind.is_file() {
-            (open(path)?, kind.is_fifo())
+            // A FIFO has no end while somebody might write to it, as we might.
+            let writes = kind.is_fifo() || !text.is_empty();
+            (open(path, writes)?, kind.is_fifo())
         } else {
             return Err(watch("a regular file, a FIFO or a socket"));
         };
         // A FIFO opened for both is its own reader: what we wrote would wake us.
         if !text.is_empty() && !kind.is_fifo() {
             file.write_all(&text)?;
+        }
+        if !is_stream {
+            // What has happened before is no news.
+            let _ = read_again(&mut file);
         }
         Ok(vec![Source {
             file,
@@ -196,20 +266,10 @@ mod linux {
     }
 
     fn wait(mut sources: Vec<Source>, stop: &OwnedFd, shared: &Shared, watch: &Thread) {
-        let asking = |fd, events| libc::pollfd {
-            fd,
-            events,
-            revents: 0,
-        };
         loop {
             let mut polled = [asking(stop.as_raw_fd(), libc::POLLIN), asking(-1, 0)];
             if let Some(source) = sources.first() {
-                let events = if source.is_stream {
-                    libc::POLLIN
-                } else {
-                    libc::POLLPRI
-                };
-                polled[1] = asking(source.file.as_raw_fd(), events);
+                polled[1] = asking(source.file.as_raw_fd(), source.events());
             }
             // SAFETY: two descriptions, as it is told; a negative descriptor is skipped.
             if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
@@ -224,17 +284,12 @@ mod linux {
             let Some(source) = sources.first_mut() else {
                 continue;
             };
-            let news = polled[1].revents & polled[1].events != 0;
-            let gone = if source.is_stream {
-                !drained(&mut source.file)
-            } else {
-                polled[1].revents & (libc::POLLERR | libc::POLLNVAL) != 0 && !news
-            };
-            if news && !gone {
+            let heard = source.hear(polled[1].revents);
+            if heard.news {
                 shared.early_wake.set(source.from);
                 watch.unpark();
             }
-            if gone {
+            if heard.gone {
                 let fault = Fault::WakeLost(source.from);
                 shared.bus.send(EventKind::Fault(fault));
                 sources.clear();
@@ -245,16 +300,21 @@ mod linux {
         }
     }
 
-    /// Reads what is there. `false` when the other end is gone.
-    fn drained(file: &mut File) -> bool {
+    /// Reads what is there. It is gone when the other end is.
+    fn drained(file: &mut File) -> Heard {
         let mut buffer = [0; 512];
+        let mut news = false;
         loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
+            let gone = match file.read(&mut buffer) {
+                Ok(0) => true,
+                Ok(_) => {
+                    news = true;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            };
+            return Heard { news, gone };
         }
     }
 
@@ -262,11 +322,7 @@ mod linux {
     fn pause(stop: &OwnedFd, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
-            let mut polled = libc::pollfd {
-                fd: stop.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
+            let mut polled = asking(stop.as_raw_fd(), libc::POLLIN);
             // SAFETY: one description, as it is told.
             if unsafe { libc::poll(&mut polled, 1, left.as_millis() as i32 + 1) } > 0 {
                 return;
@@ -315,6 +371,104 @@ mod linux {
             let mut told = [0; 20];
             manager.accept().unwrap().0.read_exact(&mut told).unwrap();
             assert_eq!(told, TRIGGER);
+        }
+
+        fn polled(source: &mut Source) -> Heard {
+            let mut polled = asking(source.file.as_raw_fd(), source.events());
+            // SAFETY: one description, as it is told.
+            unsafe { libc::poll(&mut polled, 1, 0) };
+            source.hear(polled.revents)
+        }
+
+        #[test]
+        fn a_kernel_source_without_a_trigger_is_gone_and_no_news() {
+            let path = Path::new("/proc/pressure/memory");
+            if !path.exists() {
+                return;
+            }
+            let mut source = named(path, b"").unwrap().remove(0);
+            let gone = Heard {
+                news: false,
+                gone: true,
+            };
+            assert_eq!(polled(&mut source), gone);
+        }
+
+        #[test]
+        fn the_last_word_of_a_stream_that_ends_is_heard() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("socket");
+            let manager = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let mut source = named(&path, b"").unwrap().remove(0);
+            manager.accept().unwrap().0.write_all(b"!").unwrap();
+            let last = Heard {
+                news: true,
+                gone: true,
+            };
+            assert_eq!(polled(&mut source), last);
+        }
+
+        /// `cgroup.events` notifies as `memory.events` does, and can be made to: by a process that
+        /// comes into the group and leaves it.
+        #[test]
+        fn a_file_that_notifies_is_news_each_time_and_not_gone() {
+            let Some(group) = EmptyGroup::new() else {
+                return;
+            };
+            let path = group.0.join("cgroup.events");
+            let mut source = named(&path, b"").unwrap().remove(0);
+            let quiet = Heard {
+                news: false,
+                gone: false,
+            };
+            let news = Heard {
+                news: true,
+                ..quiet
+            };
+            assert_eq!(polled(&mut source), quiet);
+            for _ in 0..2 {
+                group.visit();
+                assert_eq!(polled(&mut source), news);
+                assert_eq!(polled(&mut source), quiet);
+            }
+            drop(group);
+            let gone = Heard {
+                news: false,
+                gone: true,
+            };
+            assert_eq!(polled(&mut source), gone);
+        }
+
+        /// A control group of version 2 without a process; `None` where none can be made.
+        struct EmptyGroup(PathBuf);
+
+        impl EmptyGroup {
+            fn new() -> Option<EmptyGroup> {
+                let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
+                let root = roots
+                    .into_iter()
+                    .find(|root| root.join("cgroup.procs").exists())?;
+                let folder = root.join(format!("plimsoll-wake-{}", std::process::id()));
+                std::fs::create_dir(&folder).ok()?;
+                Some(EmptyGroup(folder))
+            }
+
+            fn visit(&self) {
+                let procs = self.0.join("cgroup.procs");
+                let status = std::process::Command::new("sh")
+                    .args(["-c", "echo 0 > \"$0\""])
+                    .arg(procs)
+                    .status();
+                assert!(status.unwrap().success());
+                // The news of the end is told by the kernel when the process is taken apart.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+
+        impl Drop for EmptyGroup {
+            fn drop(&mut self) {
+                let _ = std::fs::remove_dir(&self.0);
+            }
         }
     }
 }
