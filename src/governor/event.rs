@@ -326,7 +326,11 @@ impl EventReader {
 
     /// The next event; `None` when none came within this time, or no more will.
     pub fn next_within(&mut self, time: Duration) -> Option<Event> {
-        self.next_until(Instant::now() + time)
+        match Instant::now().checked_add(time) {
+            Some(deadline) => self.next_until(deadline),
+            // Longer than the clock can tell.
+            None => self.next(),
+        }
     }
 
     /// The event, or before it the news that others were lost.
@@ -399,6 +403,16 @@ mod tests {
         let first = late.try_next().unwrap();
         assert!(matches!(first.kind, EventKind::Lost { events: 1 }));
         assert_eq!(late.try_next().unwrap().sequence, 4);
+    }
+
+    #[test]
+    fn a_time_without_end_is_waited_for_without_end() {
+        let bus = bus();
+        let mut reader = bus.subscribe();
+        bus.send(some());
+        bus.close();
+        assert!(reader.next_within(Duration::MAX).is_some());
+        assert!(reader.next_within(Duration::MAX).is_none());
     }
 
     #[test]

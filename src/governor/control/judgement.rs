@@ -96,11 +96,11 @@ impl Judgement {
             return Verdict::NotDue;
         }
         if !is_urgent && !is_critical {
-            if now < above_since + case.policy.sustained {
+            if now < above_since.saturating_add(case.policy.sustained) {
                 return Verdict::NotDue;
             }
             if let Some((judged, verdict)) = self.judged
-                && now < judged + case.policy.check_interval
+                && now < judged.saturating_add(case.policy.check_interval)
                 && self.planned.is_none()
             {
                 return verdict;

@@ -149,6 +149,40 @@ fn a_leak_at_any_rate_is_restarted_before_the_limit() {
 }
 
 #[test]
+fn times_without_end_are_waited_for_without_end() {
+    let without_end = Policy {
+        sustained: Duration::MAX,
+        check_interval: Duration::MAX,
+        cooldown: Duration::MAX,
+        horizon: Duration::MAX,
+        ..policy()
+    };
+    let mut run = Simulation::new(without_end);
+    run.control.ready();
+    run.look(mib(20.0));
+    assert_eq!(run.verdict(3600, |_| mib(420.0)), None);
+    // What is judged once, as it is critical, is not judged again once it no longer is.
+    let mut run = Simulation::new(Policy {
+        sustained: Duration::ZERO,
+        ..without_end
+    });
+    run.restarts.push(RestartRecord {
+        at_unix_seconds: 999_000,
+        ..RestartRecord::EMPTY
+    });
+    run.control.ready();
+    run.look(mib(20.0));
+    let (_, verdict) = run.verdict(3600, |_| mib(420.0)).unwrap();
+    assert!(matches!(
+        verdict,
+        Verdict::Withheld(Withheld::Cooldown { .. })
+    ));
+    for _ in 0..100 {
+        assert_eq!(run.look(mib(420.0)).restart, verdict);
+    }
+}
+
+#[test]
 fn a_slow_leak_is_left_to_time_and_restarted_when_it_is_critical() {
     let mut run = Simulation::new(policy());
     // 20 MiB an hour: at the line, five hours are left.
