@@ -131,6 +131,8 @@ pub(super) enum Verdict {
 pub(super) struct Control {
     plan: Plan,
     level: Level,
+    /// When it was last entered from below.
+    entered: Duration,
     growth: Growth,
     start: StartPhase,
     back_off: [BackOff; 4],
@@ -144,6 +146,7 @@ impl Control {
     pub(super) fn new(plan: Plan) -> Control {
         Control {
             level: Level::Normal,
+            entered: Duration::ZERO,
             growth: Growth::new(plan.interval),
             start: StartPhase::new(),
             back_off: [BackOff::new(); 4],
@@ -182,9 +185,12 @@ impl Control {
         excess: u64,
         gave: [Option<u64>; 4],
     ) {
-        for (back_off, gave) in self.back_off.iter_mut().zip(gave) {
-            if let Some(gave) = gave {
-                back_off.acted(now, gave, excess);
+        // What was done for a lower level says nothing of this one, whose actions are due at once.
+        if began >= self.entered {
+            for (back_off, gave) in self.back_off.iter_mut().zip(gave) {
+                if let Some(gave) = gave {
+                    back_off.acted(now, gave, excess);
+                }
             }
         }
         self.judgement.optimised(began);
@@ -202,6 +208,7 @@ impl Control {
         let from = self.level;
         self.level = self.plan.levels.next(from, value);
         if self.level > from {
+            self.entered = now;
             self.back_off
                 .iter_mut()
                 .for_each(|back_off| back_off.begin(now));

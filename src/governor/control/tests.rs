@@ -15,6 +15,8 @@ struct Simulation {
     /// Rounds in which the purge was due.
     rounds: u32,
     gives_back: u64,
+    /// The worker is at a round that began then, and takes no other.
+    busy_since: Option<Duration>,
     looks: u32,
 }
 
@@ -39,6 +41,7 @@ impl Simulation {
             baseline_bytes: Some(20 * MIB),
             rounds: 0,
             gives_back: 0,
+            busy_since: None,
             looks: 0,
         }
     }
@@ -53,7 +56,7 @@ impl Simulation {
             },
             limit: LIMIT,
             drill: None,
-            busy_since: None,
+            busy_since: self.busy_since,
         };
         let past = Past {
             restarts: &self.restarts,
@@ -62,7 +65,7 @@ impl Simulation {
             unix_seconds: 1_000_000 + self.now.as_secs(),
         };
         let orders = self.control.see(&sight, &past);
-        if orders.actions.contains(&true) {
+        if orders.actions.contains(&true) && self.busy_since.is_none() {
             self.rounds += u32::from(orders.actions[3]);
             let gave = orders.actions.map(|due| due.then_some(self.gives_back));
             self.control.acted(self.now, self.now, orders.excess, gave);
@@ -131,6 +134,21 @@ fn an_edge_fires_once_and_the_next_level_begins_its_actions_anew() {
         Level::Normal,
     ];
     assert_eq!(edges, expected);
+}
+
+#[test]
+fn a_round_that_was_begun_for_a_lower_level_does_not_put_off_the_first_of_a_higher_one() {
+    let mut run = Simulation::new(Policy::default());
+    run.busy_since = Some(run.now);
+    run.look(mib(400.0));
+    let entered = run.look(mib(480.0));
+    assert_eq!(entered.level, Some((Level::Optimise, Level::Critical)));
+    let began = run.busy_since.take().unwrap();
+    run.control
+        .acted(run.now, began, entered.excess, [Some(0); 4]);
+    assert_eq!(run.look(mib(480.0)).actions, [true; 4]);
+    // And one of its own does put off the next.
+    assert_eq!(run.look(mib(480.0)).actions, [false; 4]);
 }
 
 #[test]
