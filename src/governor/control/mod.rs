@@ -25,7 +25,7 @@ use self::judgement::Judgement;
 use self::start::StartPhase;
 use super::ledger::Held;
 use super::level::{Level, Levels};
-use super::restart::{Policy, RestartRecord, Withheld};
+use super::restart::{Policy, RestartRecord, Withheld, spent};
 use crate::figures::{Pressure, Signal};
 use std::time::Duration;
 
@@ -139,6 +139,8 @@ pub(super) struct Control {
     judgement: Judgement,
     critical_since: Option<Duration>,
     tightened: bool,
+    /// At this level a restart was due, and the budget was found spent.
+    lacks_restart: bool,
     shedding: bool,
 }
 
@@ -153,6 +155,7 @@ impl Control {
             judgement: Judgement::new(plan.seed),
             critical_since: None,
             tightened: false,
+            lacks_restart: false,
             shedding: false,
             plan,
         }
@@ -242,10 +245,12 @@ impl Control {
             growth: &self.growth,
             start: &self.start,
         });
-        let spent = matches!(restart, Verdict::Withheld(Withheld::BudgetSpent { .. }));
-        let shedding = self.level == Level::Critical
-            || (self.level == Level::Restart
-                && (spent || (self.shedding && restart == Verdict::NotDue)));
+        // Refused load makes the figure stop growing or fall, which is then the first reason against
+        // a restart: it is not to be taken again for that, or it would come and go.
+        self.lacks_restart |= matches!(restart, Verdict::Withheld(Withheld::BudgetSpent { .. }));
+        self.lacks_restart &=
+            self.level >= Level::Restart && spent(&self.plan.policy, past).is_some();
+        let shedding = self.level == Level::Critical || self.lacks_restart;
 
         Orders {
             pressure,

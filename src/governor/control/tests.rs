@@ -1,4 +1,8 @@
 //! Hours at a level, in a moment: the state machine with a made-up clock.
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
 
 use super::*;
 use crate::governor::Restart;
@@ -98,6 +102,10 @@ fn at_a_level_that_nothing_can_lower_the_purge_runs_at_most_twenty_times_in_ten_
         while run.now < Duration::from_secs(600) {
             run.look(mib(512.0 * share));
         }
+        println!(
+            "{} purges in ten minutes at {share} of the limit, {} looks",
+            run.rounds, run.looks
+        );
         assert!((5..=20).contains(&run.rounds), "{} at {share}", run.rounds);
     }
 }
@@ -299,6 +307,45 @@ fn a_spent_budget_sheds_until_the_level_is_left() {
         shed.extend(run.look(mib(100.0)).shedding);
     }
     assert_eq!(shed, [true, false]);
+}
+
+/// A service that grows by 10 MiB a minute while it takes load, and not while it refuses it.
+#[test]
+fn shedding_neither_flaps_while_the_budget_is_spent_nor_outlasts_that() {
+    let mut run = Simulation::new(Policy {
+        cooldown: Duration::ZERO,
+        ..policy()
+    });
+    run.control.ready();
+    run.look(mib(20.0));
+    for age in [10, 20, 30] {
+        run.restarts.push(RestartRecord {
+            at_unix_seconds: 1_000_000 - age,
+            ..RestartRecord::EMPTY
+        });
+    }
+    let (mut bytes, mut sheds) = (400.0, false);
+    let mut flips = Vec::new();
+    let mut restarts = None;
+    while restarts.is_none() && run.now < Duration::from_secs(7200) {
+        let orders = run.look(mib(bytes));
+        if let Some(on) = orders.shedding {
+            sheds = on;
+            flips.push((on, run.now.as_secs()));
+        }
+        let rate = if sheds { 0.0 } else { 10.0 / 60.0 };
+        bytes += rate * orders.interval.as_secs_f64();
+        restarts = matches!(orders.restart, Verdict::Due { .. }).then_some(run.now);
+    }
+    println!("load refused or taken at {flips:?} s, restarted after {restarts:?}");
+    // Once, until the first of the three restarts is an hour ago.
+    assert_eq!(flips.len(), 2, "{flips:?}");
+    assert!(flips[0].0 && !flips[1].0);
+    assert!((3560..3600).contains(&flips[1].1), "{flips:?}");
+    assert!(
+        restarts.is_some_and(|at| at < Duration::from_secs(3900)),
+        "{restarts:?}"
+    );
 }
 
 #[test]

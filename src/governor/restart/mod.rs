@@ -22,7 +22,7 @@ pub(super) use exec::Image;
 pub(super) use listeners::Listeners;
 pub(super) use notify::Notifier;
 pub use policy::Withheld;
-pub(super) use policy::{Policy, judge};
+pub(super) use policy::{Policy, judge, spent};
 pub use state::{RestartRecord, StateError};
 pub(super) use state::{State, unix_seconds};
 

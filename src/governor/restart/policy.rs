@@ -112,29 +112,35 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// Judges by the restarts that are remembered; `uptime` since the monitor started.
+/// How long ago each restart was that is remembered.
 ///
-/// A restart in the future, by a clock that was set back, counts as one that happened now. Where
-/// nothing remembers the last restart, this start may have been one.
+/// One in the future, by a clock that was set back, counts as one that happened now.
+fn ages(past: &Past<'_>) -> impl Iterator<Item = Duration> {
+    let now = past.unix_seconds;
+    let restarts = past.restarts.iter();
+    restarts.map(move |record| Duration::from_secs(now.saturating_sub(record.at_unix_seconds)))
+}
+
+/// The restarts of the last hour, when they are all that the budget allows.
+pub(in crate::governor) fn spent(policy: &Policy, past: &Past<'_>) -> Option<u32> {
+    let in_last_hour = ages(past)
+        .filter(|&age| age < Duration::from_secs(3600))
+        .count() as u32;
+    (in_last_hour >= policy.budget_per_hour).then_some(in_last_hour)
+}
+
+/// Judges by the restarts that are remembered; `uptime` since the monitor started. Where nothing
+/// remembers the last restart, this start may have been one.
 pub(in crate::governor) fn judge(
     policy: &Policy,
     past: &Past<'_>,
     uptime: Duration,
 ) -> Result<(), Withheld> {
-    let ages = past.restarts.iter().map(|record| {
-        Duration::from_secs(past.unix_seconds.saturating_sub(record.at_unix_seconds))
-    });
-    let in_last_hour = ages
-        .clone()
-        .filter(|&age| age < Duration::from_secs(3600))
-        .count() as u32;
-    if in_last_hour >= policy.budget_per_hour {
-        return Err(Withheld::BudgetSpent {
-            restarts: in_last_hour,
-        });
+    if let Some(restarts) = spent(policy, past) {
+        return Err(Withheld::BudgetSpent { restarts });
     }
     let forgotten = (!past.is_kept).then_some(uptime);
-    match ages.chain(forgotten).min() {
+    match ages(past).chain(forgotten).min() {
         Some(age) if age < policy.cooldown => Err(Withheld::Cooldown {
             remaining: policy.cooldown - age,
         }),
