@@ -7,7 +7,7 @@
 
 use super::growth::Growth;
 use super::start::StartPhase;
-use super::{Past, Sight, Verdict};
+use super::{Drilled, Past, Sight, Verdict};
 use crate::governor::Level;
 use crate::governor::restart::{Policy, Withheld, judge};
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) struct Judgement {
     /// Since when the level is that high, and the figure above the line.
     entered: Duration,
     above_since: Option<Duration>,
+    /// It is so only by a drill.
+    is_drill: bool,
     optimised: Option<Duration>,
     /// When it was last judged below critical, and what came of it.
     judged: Option<(Duration, Verdict)>,
@@ -41,10 +43,19 @@ pub(super) struct Case<'a> {
     pub(super) past: &'a Past<'a>,
     pub(super) level: Level,
     pub(super) pressure: f64,
+    /// Without a drill.
+    pub(super) real_pressure: f64,
     pub(super) line: f64,
     pub(super) policy: &'a Policy,
     pub(super) growth: &'a Growth,
     pub(super) start: &'a StartPhase,
+}
+
+impl Case<'_> {
+    /// The drill that alone carries the figure over the line.
+    fn drill(&self) -> Option<Drilled> {
+        self.sight.drill.filter(|_| self.real_pressure < self.line)
+    }
 }
 
 impl Judgement {
@@ -53,6 +64,7 @@ impl Judgement {
             seed,
             entered: Duration::ZERO,
             above_since: None,
+            is_drill: false,
             optimised: None,
             judged: None,
             planned: None,
@@ -77,6 +89,11 @@ impl Judgement {
             self.above_since = None;
             self.planned = None;
             return Verdict::NotDue;
+        }
+        if std::mem::replace(&mut self.is_drill, case.drill().is_some()) && !self.is_drill {
+            // What was pretended up to now does not count for what is real.
+            self.above_since = None;
+            self.judged = None;
         }
         let above_since = *self.above_since.get_or_insert(now);
         let left = case.growth.time_left(case.sight.limit);
@@ -131,7 +148,7 @@ impl Judgement {
             start,
             ..
         } = case;
-        if let Some(drill) = sight.drill {
+        if let Some(drill) = case.drill() {
             judge(policy, past, sight.now)?;
             return if drill.restarts {
                 Ok(())
@@ -180,7 +197,7 @@ impl Judgement {
     /// alike, do not all restart together.
     fn plan(&mut self, case: &Case<'_>, is_urgent: bool, left: Option<Duration>) -> Verdict {
         let now = case.sight.now;
-        if !is_urgent && case.sight.drill.is_none() {
+        if !is_urgent && case.drill().is_none() {
             let most = (now / 10)
                 .min(case.policy.cooldown)
                 .min(left.unwrap_or(Duration::MAX) / 2);

@@ -240,6 +240,7 @@ impl Control {
             past,
             level: self.level,
             pressure: value,
+            real_pressure: self.real_pressure(sight).value(),
             line: self.plan.levels.restart.enter,
             policy: &self.plan.policy,
             growth: &self.growth,
@@ -266,10 +267,16 @@ impl Control {
         }
     }
 
-    fn pressure(&self, sight: &Sight) -> Pressure {
+    fn real_pressure(&self, sight: &Sight) -> Pressure {
         let held = sight.held;
         let mut pressure = Pressure::new(held.heap_bytes, held.resident_bytes, sight.limit);
         pressure.growth = (self.growth.soon() / sight.limit.max(1) as f64).min(MOST_GROWTH);
+        pressure
+    }
+
+    /// The real one, or that of a drill if it is higher.
+    fn pressure(&self, sight: &Sight) -> Pressure {
+        let mut pressure = self.real_pressure(sight);
         if let Some(drill) = sight.drill
             && drill.pressure > pressure.value()
         {

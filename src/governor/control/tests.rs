@@ -21,6 +21,7 @@ struct Simulation {
     gives_back: u64,
     /// The worker is at a round that began then, and takes no other.
     busy_since: Option<Duration>,
+    drill: Option<Drilled>,
     looks: u32,
 }
 
@@ -33,12 +34,16 @@ fn policy() -> Policy {
 
 impl Simulation {
     fn new(policy: Policy) -> Simulation {
+        Simulation::with_seed(policy, 0)
+    }
+
+    fn with_seed(policy: Policy, seed: u64) -> Simulation {
         Simulation {
             control: Control::new(Plan {
                 levels: Levels::default(),
                 interval: Duration::from_secs(1),
                 policy,
-                seed: 0,
+                seed,
             }),
             now: Duration::ZERO,
             restarts: Vec::new(),
@@ -46,6 +51,7 @@ impl Simulation {
             rounds: 0,
             gives_back: 0,
             busy_since: None,
+            drill: None,
             looks: 0,
         }
     }
@@ -59,7 +65,7 @@ impl Simulation {
                 resident_bytes: bytes,
             },
             limit: LIMIT,
-            drill: None,
+            drill: self.drill,
             busy_since: self.busy_since,
         };
         let past = Past {
@@ -246,6 +252,94 @@ fn a_restart_waits_until_the_figure_has_stayed_and_not_while_it_falls() {
     let falling = |at: f64| mib(450.0 - (at - 1.0) * 3.0);
     let verdict = run.verdict(1000, falling).unwrap().1;
     assert_eq!(verdict, Verdict::Withheld(Withheld::Falling));
+}
+
+#[test]
+fn a_drill_hides_no_restart_that_is_really_due() {
+    for pressure in [0.1, 0.81, 0.95] {
+        let mut run = Simulation::new(policy());
+        run.control.ready();
+        run.look(mib(20.0));
+        run.drill = Some(Drilled {
+            pressure,
+            restarts: false,
+        });
+        // Above the line by the drill alone, a restart is withheld; by a leak it is not.
+        let flat = run.verdict(60, |_| mib(100.0));
+        if pressure >= 0.8 {
+            let drilled = Verdict::Withheld(Withheld::Drill);
+            assert_eq!(flat.map(|(_, verdict)| verdict), Some(drilled));
+        } else {
+            assert_eq!(flat, None);
+        }
+        let begun = run.now.as_secs_f64();
+        let bytes = |at: f64| mib(100.0 + (at - begun) * 10.0);
+        let due = loop {
+            let at = run.now.as_secs_f64();
+            if let Verdict::Due { .. } = run.look(bytes(at)).restart {
+                break bytes(at) as f64 / LIMIT as f64;
+            }
+            assert!(bytes(at) < LIMIT, "withheld up to the limit at {pressure}");
+        };
+        assert!((0.79..0.85).contains(&due), "{due} at {pressure}");
+    }
+}
+
+#[test]
+fn what_a_drill_pretended_does_not_count_as_sustained() {
+    let mut run = Simulation::new(Policy {
+        horizon: Duration::MAX,
+        ..policy()
+    });
+    run.control.ready();
+    run.look(mib(20.0));
+    run.drill = Some(Drilled {
+        pressure: 0.85,
+        restarts: false,
+    });
+    while run.now < Duration::from_secs(60) {
+        run.look(mib(100.0));
+    }
+    let begun = run.now;
+    while run.look(mib(420.0)).restart != (Verdict::Due { left: None }) {
+        assert!(run.now < begun + Duration::from_secs(60));
+    }
+    assert!(
+        run.now >= begun + Duration::from_secs(10),
+        "{:?}",
+        run.now - begun
+    );
+}
+
+/// Those that started together, and leak alike, restart one after the other: within a tenth of their
+/// age, the cooldown, or half of what is left, whichever is least.
+#[test]
+fn restarts_that_are_not_urgent_are_spread() {
+    let at = |seed| {
+        let mut run = Simulation::with_seed(policy(), seed);
+        run.control.ready();
+        run.look(mib(20.0));
+        // At the line after 1000 s: a tenth of that is the least of the three.
+        let (at, verdict) = run
+            .verdict(5000, |at| mib(205.0 + at * 0.2048))
+            .expect("it is restarted");
+        assert!(matches!(verdict, Verdict::Due { .. }), "{verdict:?}");
+        at
+    };
+    let [first, middle, last] = [0, u64::MAX / 2, u64::MAX].map(at);
+    println!("restarted after {first:.0} s, {middle:.0} s and {last:.0} s");
+    assert!((1000.0..1020.0).contains(&first), "{first}");
+    assert!((0.045..0.055).contains(&(middle / first - 1.0)), "{middle}");
+    assert!((0.095..0.105).contains(&(last / first - 1.0)), "{last}");
+
+    // One that is urgent is not put off.
+    let urgent = |seed| {
+        let mut run = Simulation::with_seed(policy(), seed);
+        run.control.ready();
+        run.look(mib(20.0));
+        run.verdict(5000, |at| mib(20.0 + at * 20.0)).unwrap().0
+    };
+    assert_eq!(urgent(0), urgent(u64::MAX));
 }
 
 #[test]
