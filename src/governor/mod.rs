@@ -7,7 +7,7 @@
 //! | `shared`, `lock` | what handle and threads all reach |
 //! | `watch` | the thread that sees: look, have it judged, pass on, arm, sleep |
 //! | `control` | what to do, as a pure function of what was seen |
-//! | `worker` | the thread that acts |
+//! | `worker`, `owed` | the thread that acts, and what it is still to be told |
 //! | `announce` | the thread that tells: log, callbacks, drain |
 //! | `wake` | the thread that the kernel or the service manager wakes early |
 //! | `latency` | being run soon after a wake-up |
@@ -38,6 +38,7 @@ mod level;
 mod lock;
 mod monitor;
 mod options;
+mod owed;
 mod restart;
 mod shared;
 mod status;

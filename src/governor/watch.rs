@@ -22,6 +22,7 @@ use super::latency::ask_for_short_slices;
 use super::ledger::Held;
 use super::level::Level;
 use super::lock::lock;
+use super::owed::Owed;
 use super::restart::{Image, Restart, RestartRecord, State, Withheld, unix_seconds};
 use super::shared::Shared;
 use super::status::Times;
@@ -70,8 +71,8 @@ pub(super) struct Watch {
     image: Image,
     settings: Settings,
     control: Control,
-    /// What caches are still to be told, should the worker's queue have been full.
-    caps: Option<Level>,
+    /// What the worker is still to be told, should its queue have been full.
+    owed: Owed,
     /// Since when the worker is at a round that a level asked for.
     busy_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
@@ -116,7 +117,7 @@ impl Watch {
             image,
             control: Control::new(settings.plan),
             settings,
-            caps: None,
+            owed: Owed::default(),
             busy_since: None,
             drill: None,
             withheld: None,
@@ -296,11 +297,18 @@ impl Watch {
         if self.settings.mode == Mode::Observe {
             return;
         }
-        if let Some(level) = self.caps
-            && self.worker.jobs.try_send(Job::Caps(level)).is_ok()
-        {
-            self.caps = None;
+        if let Some(tight) = orders.decay {
+            self.owed.decay(tight);
         }
+        if let Some(on) = orders.shedding {
+            // At once, whatever the worker is at; its row follows.
+            if self.settings.mode == Mode::Act {
+                self.shared.shed(on);
+            }
+            self.report(EventKind::Shedding(on));
+            self.owed.shedding(on);
+        }
+        self.owed.hand_to(&self.worker.jobs);
         if orders.actions.contains(&true) && self.busy_since.is_none() {
             let round = Round {
                 level: self.control.level(),
@@ -313,17 +321,6 @@ impl Watch {
             if self.worker.jobs.try_send(Job::Optimise(round)).is_ok() {
                 self.busy_since = Some(self.shared.uptime());
             }
-        }
-        if let Some(tight) = orders.decay {
-            let _ = self.worker.jobs.try_send(Job::TightenDecay(tight));
-        }
-        if let Some(on) = orders.shedding {
-            // At once, whatever the worker is at; its row follows.
-            if self.settings.mode == Mode::Act {
-                self.shared.shed(on);
-            }
-            self.report(EventKind::Shedding(on));
-            let _ = self.worker.jobs.try_send(Job::Shed(on));
         }
         self.decide_restart(reading, orders);
     }
@@ -345,7 +342,7 @@ impl Watch {
         if self.settings.mode == Mode::Observe && to > from {
             let _ = self.worker.jobs.try_send(Job::Diagnose);
         }
-        self.caps = orders.lift_caps.then_some(to);
+        self.owed.caps(orders.lift_caps.then_some(to));
     }
 
     fn decide_restart(&mut self, reading: &Reading, orders: &Orders) {

@@ -1,0 +1,111 @@
+//! jemalloc's decay times while memory is critical: tightened in every arena, and put back however
+//! busy the monitor's worker is at the end.
+#![cfg(feature = "jemalloc")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
+
+mod truth;
+
+use plimsoll::{ActionKind, Drill, JemallocOptions, Level, Monitor, Plimsoll, Shrink, figures};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static HEAP: Plimsoll = Plimsoll::new();
+
+/// As it is before: none of the usual values.
+const BEFORE: isize = 4321;
+
+/// The default for arenas to come, and then each arena in use.
+fn decays() -> Vec<isize> {
+    // SAFETY: the value is an `ssize_t`.
+    let read = |name: String| unsafe { tikv_jemalloc_ctl::raw::read(name.as_bytes()).unwrap() };
+    let arenas = figures::jemalloc_arenas().unwrap();
+    let of_arena = (0..arenas.len()).map(|arena| read(format!("arena.{arena}.dirty_decay_ms\0")));
+    std::iter::once(read("arenas.dirty_decay_ms\0".to_owned()))
+        .chain(of_arena)
+        .collect()
+}
+
+fn all(wanted: isize) -> bool {
+    decays().iter().all(|&decay| decay == wanted)
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) -> f64 {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed().as_secs_f64()
+}
+
+/// A cache that hangs as long as it is told to.
+#[derive(Default)]
+struct Hanging(AtomicBool);
+
+impl Shrink for Hanging {
+    fn name(&self) -> &str {
+        "hanging"
+    }
+    fn bytes(&self) -> u64 {
+        0
+    }
+    fn shrink(&self, _: Level) -> u64 {
+        while self.0.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        0
+    }
+}
+
+fn started(cache: &Arc<Hanging>) -> Monitor {
+    let options = JemallocOptions::default().dirty_decay_ms(BEFORE as i64);
+    let monitor = Monitor::builder().limit(4 << 30).jemalloc(options);
+    let monitor = monitor.cache(cache).start().unwrap();
+    assert!(all(BEFORE), "{:?}", decays());
+    monitor
+        .drill(Drill::new(0.95).lasting(Duration::from_millis(6500)))
+        .unwrap();
+    monitor
+}
+
+#[test]
+fn decay_is_tightened_while_memory_is_critical_and_put_back_after() {
+    let _alone = truth::alone();
+    let monitor = started(&Arc::default());
+    let after = until("tight", || all(0));
+    assert!(after >= 4.9, "after {after:.1} s: a short peak is let pass");
+    println!("decay {BEFORE} ms, 0 ms after {after:.1} s at critical");
+    until("normal", || monitor.level() == Level::Normal);
+    let after = until("as before", || all(BEFORE));
+    println!("decay {BEFORE} ms again {after:.2} s after the level was left");
+    let rows = monitor.ledger();
+    for action in [ActionKind::TightenDecay, ActionKind::RestoreDecay] {
+        let of = |row: &&plimsoll::LedgerRow| row.action == action && row.skipped.is_none();
+        assert_eq!(rows.iter().filter(of).count(), 1, "{}", action.as_str());
+    }
+}
+
+#[test]
+fn decay_is_put_back_although_the_worker_hangs_and_its_queue_is_full() {
+    let _alone = truth::alone();
+    let cache = Arc::<Hanging>::default();
+    let monitor = started(&cache);
+    until("tight", || all(0));
+    cache.0.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        // More than the queue has room for.
+        for _ in 0..20 {
+            scope.spawn(|| monitor.optimise().is_ok());
+        }
+        until("normal", || monitor.level() == Level::Normal);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(all(0), "the worker hangs");
+        cache.0.store(false, Ordering::SeqCst);
+    });
+    until("as before", || all(BEFORE));
+}
