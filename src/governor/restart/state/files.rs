@@ -1,0 +1,176 @@
+//! Whom to believe, who is kept out, and how a file is replaced.
+
+use super::error::StateError;
+use super::kept::Kept;
+use super::text::{BYTES, Wrong, decode};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A clock may have been set back by a little since a restart was written down. By more than this
+/// the file is of another machine, or of no clock that can be believed.
+pub(super) const FUTURE: u64 = 3600;
+
+pub(super) struct Files {
+    pub(super) path: PathBuf,
+    pub(super) beside: PathBuf,
+    /// Held for its lock.
+    pub(super) _lock: std::fs::File,
+}
+
+pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+pub(super) fn replace(file: &Files, bytes: &[u8]) -> io::Result<()> {
+    // Whatever stands there is left over from a process that was killed: never followed, if it is
+    // a link.
+    match std::fs::remove_file(&file.beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut beside = owner_only()
+        .write(true)
+        .create_new(true)
+        .open(&file.beside)?;
+    beside.write_all(bytes)?;
+    beside.sync_all()?;
+    drop(beside);
+    std::fs::rename(&file.beside, &file.path)?;
+    // The rename itself reaches the disk with the folder.
+    let folder = match file.path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all())
+}
+
+/// Options for a file that only its owner may read.
+fn owner_only() -> std::fs::OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "the mode is Unix's"))]
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Takes the lock that keeps other processes out, for as long as this one lives.
+pub(super) fn lock(path: &Path) -> Result<std::fs::File, StateError> {
+    let io = |error| StateError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let file = owner_only()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(suffixed(path, ".lock"))
+        .map_err(io)?;
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        // Of the process, and not of the descriptor: a child that inherits that does not hold it.
+        // SAFETY: all zero is a valid description: the whole file.
+        let mut wanted: libc::flock = unsafe { std::mem::zeroed() };
+        wanted.l_type = libc::F_WRLCK as _;
+        wanted.l_whence = libc::SEEK_SET as _;
+        // SAFETY: reads the description.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &wanted) } == 0 {
+            return Ok(file);
+        }
+        let error = io::Error::last_os_error();
+        if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) {
+            return Err(io(error));
+        }
+        // SAFETY: writes into the description who is in the way.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut wanted) };
+        Err(StateError::InUse {
+            path: path.to_owned(),
+            process_id: u32::try_from(wanted.l_pid).unwrap_or(0),
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(file)
+}
+
+/// Whether the file is one that only this user can have written.
+#[cfg(unix)]
+fn trusted(path: &Path) -> Result<bool, StateError> {
+    use std::os::unix::fs::MetadataExt;
+    let distrusted = |found: String, expected| StateError::Distrusted {
+        path: path.to_owned(),
+        found,
+        expected,
+    };
+    let about = match std::fs::symlink_metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => {
+            return Err(StateError::Io {
+                path: path.to_owned(),
+                error,
+            });
+        }
+    };
+    // SAFETY: no arguments, no effect, cannot fail.
+    let own = unsafe { libc::geteuid() };
+    if about.file_type().is_symlink() {
+        let found = "a symbolic link".to_owned();
+        return Err(distrusted(found, "a file of its own"));
+    }
+    if about.uid() != own {
+        let found = format!("owned by user {}", about.uid());
+        return Err(distrusted(found, "one that belongs to this user"));
+    }
+    Ok(true)
+}
+
+#[cfg(not(unix))]
+fn trusted(path: &Path) -> Result<bool, StateError> {
+    Ok(path.exists())
+}
+
+/// What the file says, at `now` in seconds since 1970; `None` when there is none.
+pub(super) fn read(path: &Path, now: u64) -> Result<Option<Kept>, StateError> {
+    let io = |error| StateError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    if !trusted(path)? {
+        return Ok(None);
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    let damaged = |wrong: Wrong| StateError::Damaged {
+        path: path.to_owned(),
+        line: wrong.line,
+        found: wrong.found,
+        expected: wrong.expected,
+    };
+    let kept = decode(&bytes).map_err(damaged)?;
+    let latest = kept.restarts.iter().map(|row| row.at_unix_seconds).max();
+    if let Some(latest) = latest.filter(|&latest| latest > now.saturating_add(FUTURE)) {
+        return Err(StateError::Distrusted {
+            path: path.to_owned(),
+            found: format!("{} s ahead of the clock", latest - now),
+            expected: "restarts of the past",
+        });
+    }
+    Ok(Some(kept))
+}

@@ -1,0 +1,226 @@
+//! What is remembered, and when it is written down.
+
+use super::error::StateError;
+use super::files::{Files, lock, read, replace, suffixed};
+use super::record::{RestartRecord, unix_seconds};
+use super::text::{BYTES, Fixed, ROWS, encode};
+use std::io;
+use std::path::PathBuf;
+
+/// The remembered restarts and the file that keeps them. Writing allocates nothing: paths and
+/// buffer are made at the start.
+pub(in crate::governor) struct State {
+    file: Option<Files>,
+    /// Whether the file said what happened before this image.
+    is_kept: bool,
+    kept: Kept,
+    buffer: Vec<u8>,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) baseline_bytes: Option<u64>,
+    pub(super) restarts: Vec<RestartRecord>,
+}
+
+impl State {
+    /// Reads the file, if one is named and there. One that cannot be believed is set aside; the
+    /// error then comes with an empty state that is as good as any.
+    pub(in crate::governor) fn open(
+        path: Option<PathBuf>,
+    ) -> Result<(State, Option<StateError>), StateError> {
+        let mut state = State {
+            file: None,
+            is_kept: false,
+            kept: Kept {
+                baseline_bytes: None,
+                restarts: Vec::with_capacity(ROWS),
+            },
+            buffer: Vec::with_capacity(BYTES),
+        };
+        let Some(path) = path else {
+            return Ok((state, None));
+        };
+        let lock = lock(&path)?;
+        let mut set_aside = None;
+        match read(&path, unix_seconds()) {
+            Ok(Some(kept)) => {
+                state.kept.baseline_bytes = kept.baseline_bytes;
+                state.kept.restarts.extend(kept.restarts);
+            }
+            Ok(None) => {}
+            Err(error @ (StateError::Damaged { .. } | StateError::Distrusted { .. })) => {
+                std::fs::rename(&path, suffixed(&path, ".damaged")).map_err(|error| {
+                    StateError::Io {
+                        path: path.clone(),
+                        error,
+                    }
+                })?;
+                set_aside = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+        state.is_kept = set_aside.is_none();
+        state.file = Some(Files {
+            beside: suffixed(&path, ".new"),
+            path,
+            _lock: lock,
+        });
+        Ok((state, set_aside))
+    }
+
+    /// The restarts, from the oldest.
+    pub(in crate::governor) fn restarts(&self) -> &[RestartRecord] {
+        &self.kept.restarts
+    }
+
+    /// What the program held after the start of an earlier image.
+    pub(in crate::governor) fn baseline_bytes(&self) -> Option<u64> {
+        self.kept.baseline_bytes
+    }
+
+    /// Whether restarts before this image would be known.
+    pub(in crate::governor) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Remembers a restart, on the disk when this answers `Ok`. The oldest makes room.
+    pub(in crate::governor) fn record(&mut self, row: RestartRecord) -> io::Result<()> {
+        if self.kept.restarts.len() == ROWS {
+            self.kept.restarts.remove(0);
+        }
+        self.kept.restarts.push(row);
+        self.write()
+    }
+
+    /// Remembers what the program holds after its start.
+    pub(in crate::governor) fn started(&mut self, bytes: u64) -> io::Result<()> {
+        self.kept.baseline_bytes = Some(bytes);
+        self.write()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        self.buffer.clear();
+        encode(&mut Fixed(&mut self.buffer), &self.kept)
+            .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
+        replace(file, &self.buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::FUTURE;
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_recorded_is_there_after_the_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut state, fault) = State::open(Some(path.clone())).unwrap();
+        assert!(fault.is_none());
+        for at in 0..ROWS as u64 + 5 {
+            state.record(RestartRecord::telling(at)).unwrap();
+        }
+        state.started(77).unwrap();
+        drop(state.file.take());
+        let (again, fault) = State::open(Some(path)).unwrap();
+        assert!(fault.is_none());
+        assert!(again.is_kept());
+        assert_eq!(again.kept, state.kept);
+        assert_eq!(again.restarts().len(), ROWS);
+        assert_eq!(
+            again.restarts()[ROWS - 1],
+            RestartRecord::telling(ROWS as u64 + 4)
+        );
+        assert_eq!(again.baseline_bytes(), Some(77));
+    }
+
+    fn distrusted(path: &Path) -> String {
+        let (state, fault) = State::open(Some(path.to_owned())).unwrap();
+        assert!(state.restarts().is_empty() && !state.is_kept());
+        assert!(suffixed(path, ".damaged").symlink_metadata().is_ok());
+        fault.unwrap().to_string()
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_set_aside_and_a_small_step_back_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let written = |at| {
+            let (mut state, _) = State::open(Some(path.clone())).unwrap();
+            state.record(RestartRecord::telling(at)).unwrap();
+        };
+        written(unix_seconds() + 60);
+        let (state, fault) = State::open(Some(path.clone())).unwrap();
+        assert!(fault.is_none() && state.restarts().len() == 1);
+        drop(state);
+        written(unix_seconds() + 2 * FUTURE);
+        let said = distrusted(&path);
+        assert!(said.contains("ahead of the clock"), "{said}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_and_a_file_of_someone_else_are_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("state"), folder.path().join("other"));
+        std::fs::write(&other, "plimsoll-state 2\nend 0\n").unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let said = distrusted(&path);
+        assert!(said.contains("symbolic link"), "{said}");
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&other, Some(12345), None).is_ok() {
+            std::fs::rename(&other, &path).unwrap();
+            let said = distrusted(&path);
+            assert!(said.contains("owned by user 12345"), "{said}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_beside_is_replaced_and_never_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("state"), folder.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, suffixed(&path, ".new")).unwrap();
+        let (mut state, _) = State::open(Some(path.clone())).unwrap();
+        state.record(RestartRecord::telling(1)).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_with_its_line_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        std::fs::write(&path, "plimsoll-state 2\nrestart soon\nend 1\n").unwrap();
+        let (state, fault) = State::open(Some(path.clone())).unwrap();
+        assert!(state.restarts().is_empty() && !state.is_kept());
+        let said = fault.unwrap().to_string();
+        assert!(
+            said.contains("line 2") && said.contains("restart soon"),
+            "{said}"
+        );
+        assert!(!path.exists());
+        assert!(suffixed(&path, ".damaged").exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let Err(error) = State::open(Some(folder.path().to_owned())) else {
+            panic!("a folder is not a state file");
+        };
+        assert!(
+            error
+                .to_string()
+                .contains(&folder.path().display().to_string())
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! What survives a restart: the last few, and what the program held after its start, in a small
+//! text file.
+//!
+//! It is replaced as a whole: written beside, flushed to the disk, and renamed over the old one,
+//! so a process killed at any moment leaves the old file or the new one. A file that does not read
+//! back in every part is set aside and reported, and never believed in part; nor is one that
+//! belongs to another user, is a symbolic link, or tells of a day to come.
+//!
+//! A lock on a file beside keeps a second process out. It is the kernel's and ends with the
+//! process, however that ends, so there is no stale one.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `kept` | what is remembered, and when it is written down |
+//! | `record` | one restart |
+//! | `text` | how it is written, and read back in every part |
+//! | `files` | whom to believe, who is kept out, and how a file is replaced |
+//! | `error` | what is wrong with a state file |
+
+mod error;
+mod files;
+mod kept;
+mod record;
+mod text;
+
+pub use error::StateError;
+pub(in crate::governor) use kept::State;
+pub use record::RestartRecord;
+pub(in crate::governor) use record::unix_seconds;
+pub use text::fuzz_parse;
