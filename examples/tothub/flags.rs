@@ -16,7 +16,7 @@ usage: tothub [--scenario none|leak] [--for SECONDS] [--governor on|off|watchdog
   --limit BYTES            holds itself to this, as 256MiB; else to what the system allows
   --cooldown SECONDS       between two restarts (default 5 when leaking, else 300)
   --sustained SECONDS      above the restart line before a restart (default 1 when leaking, else 10)
-  --budget N               restarts in an hour at the most (default 1000 when leaking, else 3)
+  --budget N               restarts in an hour, 1 to 1000 (default 1000 when leaking, else 3)
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
 ";
@@ -95,7 +95,7 @@ impl Flags {
                     mib_per_second = number(&flag, &value()?, 1, 10_000)?;
                 }
                 "--cooldown" => cooldown = Some(number(&flag, &value()?, 0, 1_000_000)?),
-                "--budget" => budget = Some(number(&flag, &value()?, 1, 1_000_000)? as u32),
+                "--budget" => budget = Some(number(&flag, &value()?, 1, 1000)? as u32),
                 "--port" => flags.port = number(&flag, &value()?, 0, 65_535)? as u16,
                 "--data" => flags.data = PathBuf::from(value()?),
                 _ => return Err(format!("unknown flag `{flag}`")),

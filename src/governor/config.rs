@@ -8,7 +8,7 @@ use super::event::Event;
 use super::level::{Levels, Threshold};
 use super::monitor::Monitor;
 use super::options::JemallocOptions;
-use super::restart::{Drain, Policy, Restart};
+use super::restart::{Drain, MOST_ROWS, Policy, Restart};
 
 use crate::figures::Roots;
 use std::path::PathBuf;
@@ -161,7 +161,7 @@ impl MonitorBuilder {
         self
     }
 
-    /// Restarts in any hour, at the most: by default 3. Only a
+    /// Restarts in any hour, at the most: 1 to 1000, by default 3. Only a
     /// [`state_file`](Self::state_file) can remember them over a restart.
     pub fn restart_budget(mut self, per_hour: u32) -> MonitorBuilder {
         self.policy.budget_per_hour = per_hour;
@@ -247,11 +247,12 @@ impl MonitorBuilder {
                 "at most 100,000 samples",
             );
         }
-        if self.policy.how.is_some() && self.policy.budget_per_hour == 0 {
+        let budget = self.policy.budget_per_hour;
+        if self.policy.how.is_some() && !(1..=MOST_ROWS as u32).contains(&budget) {
             fault(
                 "restart_budget",
-                "0".into(),
-                "at least 1, or no `restart` at all",
+                budget.to_string(),
+                "1 to 1000, or no `restart` at all",
             );
         }
         let Levels {
@@ -357,5 +358,17 @@ mod tests {
             .restart_budget(0);
         let settings: Vec<_> = builder.faults().iter().map(|fault| fault.setting).collect();
         assert_eq!(settings, ["limit", "interval", "restart_budget"]);
+    }
+
+    #[test]
+    fn a_budget_that_could_not_be_remembered_is_named() {
+        let builder = MonitorBuilder::default().restart(Restart::Exec);
+        let said = StartError::Config(builder.restart_budget(1001).faults()).to_string();
+        assert_eq!(
+            said,
+            "`restart_budget` is 1001: expected 1 to 1000, or no `restart` at all"
+        );
+        let builder = MonitorBuilder::default().restart(Restart::Exec);
+        assert_eq!(builder.restart_budget(1000).faults(), []);
     }
 }

@@ -91,7 +91,9 @@ impl Monitor {
             LimitReader::new(builder.roots.clone(), builder.limit).map_err(StartError::Figures)?;
         let limit = limits.read().map_err(StartError::Figures)?;
         ProcessFigures::read(&builder.roots).map_err(StartError::Figures)?;
-        let (state, set_aside) = State::open(builder.state_file).map_err(StartError::State)?;
+        let budget = builder.policy.budget_per_hour;
+        let (state, set_aside) =
+            State::open(builder.state_file, budget).map_err(StartError::State)?;
         if let Some(error) = &set_aside {
             tracing::warn!(%error, "the state file cannot be believed and is set aside");
         }

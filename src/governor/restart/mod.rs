@@ -23,8 +23,8 @@ pub(super) use listeners::Listeners;
 pub(super) use notify::Notifier;
 pub use policy::Withheld;
 pub(super) use policy::{Policy, judge, spent};
+pub(super) use state::{MOST_ROWS, State, unix_seconds};
 pub use state::{RestartRecord, StateError};
-pub(super) use state::{State, unix_seconds};
 
 #[doc(hidden)]
 pub use state::fuzz_parse;

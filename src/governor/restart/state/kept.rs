@@ -3,9 +3,12 @@
 use super::error::StateError;
 use super::files::{Files, lock, read, replace, suffixed};
 use super::record::{RestartRecord, unix_seconds};
-use super::text::{BYTES, Fixed, ROWS, encode};
+use super::text::{Fixed, MOST_ROWS, encode, room};
 use std::io;
 use std::path::PathBuf;
+
+/// Restarts that are remembered although the budget is smaller: for the account of them.
+const LEAST_ROWS: usize = 32;
 
 /// The remembered restarts and the file that keeps them. Writing allocates nothing: paths and
 /// buffer are made at the start.
@@ -14,6 +17,9 @@ pub(in crate::governor) struct State {
     /// Whether the file said what happened before this image.
     is_kept: bool,
     kept: Kept,
+    /// So many are remembered: at least as many as the budget allows in an hour, or it would never
+    /// be found spent.
+    rows: usize,
     buffer: Vec<u8>,
 }
 
@@ -26,18 +32,22 @@ pub(super) struct Kept {
 
 impl State {
     /// Reads the file, if one is named and there. One that cannot be believed is set aside; the
-    /// error then comes with an empty state that is as good as any.
+    /// error then comes with an empty state that is as good as any. As many restarts are remembered
+    /// as `budget` allows in an hour, or a few more.
     pub(in crate::governor) fn open(
         path: Option<PathBuf>,
+        budget: u32,
     ) -> Result<(State, Option<StateError>), StateError> {
+        let rows = (budget as usize).clamp(LEAST_ROWS, MOST_ROWS);
         let mut state = State {
             file: None,
             is_kept: false,
             kept: Kept {
                 baseline_bytes: None,
-                restarts: Vec::with_capacity(ROWS),
+                restarts: Vec::with_capacity(rows),
             },
-            buffer: Vec::with_capacity(BYTES),
+            rows,
+            buffer: Vec::with_capacity(room(rows)),
         };
         let Some(path) = path else {
             return Ok((state, None));
@@ -47,7 +57,9 @@ impl State {
         match read(&path, unix_seconds()) {
             Ok(Some(kept)) => {
                 state.kept.baseline_bytes = kept.baseline_bytes;
-                state.kept.restarts.extend(kept.restarts);
+                // There may have been a larger budget.
+                let last = kept.restarts.len().saturating_sub(rows);
+                state.kept.restarts.extend(&kept.restarts[last..]);
             }
             Ok(None) => {}
             Err(error @ (StateError::Damaged { .. } | StateError::Distrusted { .. })) => {
@@ -87,7 +99,7 @@ impl State {
 
     /// Remembers a restart, on the disk when this answers `Ok`. The oldest makes room.
     pub(in crate::governor) fn record(&mut self, row: RestartRecord) -> io::Result<()> {
-        if self.kept.restarts.len() == ROWS {
+        if self.kept.restarts.len() == self.rows {
             self.kept.restarts.remove(0);
         }
         self.kept.restarts.push(row);
@@ -115,33 +127,91 @@ impl State {
 mod tests {
     use super::super::files::FUTURE;
     use super::*;
+    use crate::governor::control::Past;
+    use crate::governor::restart::{Policy, spent};
     use std::path::Path;
+    use std::time::Duration;
 
     #[test]
     fn what_is_recorded_is_there_after_the_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        let (mut state, fault) = State::open(Some(path.clone())).unwrap();
+        let (mut state, fault) = State::open(Some(path.clone()), 3).unwrap();
         assert!(fault.is_none());
-        for at in 0..ROWS as u64 + 5 {
+        for at in 0..LEAST_ROWS as u64 + 5 {
             state.record(RestartRecord::telling(at)).unwrap();
         }
         state.started(77).unwrap();
         drop(state.file.take());
-        let (again, fault) = State::open(Some(path)).unwrap();
+        let (again, fault) = State::open(Some(path), 3).unwrap();
         assert!(fault.is_none());
         assert!(again.is_kept());
         assert_eq!(again.kept, state.kept);
-        assert_eq!(again.restarts().len(), ROWS);
+        assert_eq!(again.restarts().len(), LEAST_ROWS);
         assert_eq!(
-            again.restarts()[ROWS - 1],
-            RestartRecord::telling(ROWS as u64 + 4)
+            again.restarts()[LEAST_ROWS - 1],
+            RestartRecord::telling(LEAST_ROWS as u64 + 4)
         );
         assert_eq!(again.baseline_bytes(), Some(77));
     }
 
+    #[test]
+    fn every_budget_that_can_be_set_is_found_spent() {
+        for budget in [1, 32, 40, MOST_ROWS as u32] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state");
+            let policy = Policy {
+                cooldown: Duration::ZERO,
+                budget_per_hour: budget,
+                ..Policy::default()
+            };
+            let mut restarts = 0;
+            let is_spent = |state: &State| {
+                let past = Past {
+                    restarts: state.restarts(),
+                    is_kept: true,
+                    unix_seconds: 1_000_000,
+                    ..Past::default()
+                };
+                spent(&policy, &past).is_some()
+            };
+            let (mut state, _) = State::open(Some(path.clone()), budget).unwrap();
+            let file = state.file.take();
+            while !is_spent(&state) {
+                assert!(restarts < budget, "{restarts} restarts of {budget}");
+                restarts += 1;
+                state.record(RestartRecord::telling(999_999)).unwrap();
+            }
+            assert_eq!(restarts, budget);
+            // And it is so in the image that follows.
+            state.file = file;
+            state.started(1).unwrap();
+            drop(state);
+            let (state, _) = State::open(Some(path), budget).unwrap();
+            assert!(is_spent(&state), "{budget}");
+        }
+    }
+
+    #[test]
+    fn of_a_larger_budget_the_last_restarts_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut state, _) = State::open(Some(path.clone()), 100).unwrap();
+        for at in 1..=100 {
+            state.record(RestartRecord::telling(at)).unwrap();
+        }
+        drop(state);
+        let (state, fault) = State::open(Some(path), 3).unwrap();
+        assert!(fault.is_none());
+        assert_eq!(state.restarts().len(), LEAST_ROWS);
+        assert_eq!(
+            state.restarts()[LEAST_ROWS - 1],
+            RestartRecord::telling(100)
+        );
+    }
+
     fn distrusted(path: &Path) -> String {
-        let (state, fault) = State::open(Some(path.to_owned())).unwrap();
+        let (state, fault) = State::open(Some(path.to_owned()), 3).unwrap();
         assert!(state.restarts().is_empty() && !state.is_kept());
         assert!(suffixed(path, ".damaged").symlink_metadata().is_ok());
         fault.unwrap().to_string()
@@ -152,11 +222,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let written = |at| {
-            let (mut state, _) = State::open(Some(path.clone())).unwrap();
+            let (mut state, _) = State::open(Some(path.clone()), 3).unwrap();
             state.record(RestartRecord::telling(at)).unwrap();
         };
         written(unix_seconds() + 60);
-        let (state, fault) = State::open(Some(path.clone())).unwrap();
+        let (state, fault) = State::open(Some(path.clone()), 3).unwrap();
         assert!(fault.is_none() && state.restarts().len() == 1);
         drop(state);
         written(unix_seconds() + 2 * FUTURE);
@@ -188,7 +258,7 @@ mod tests {
         let (path, victim) = (folder.path().join("state"), folder.path().join("victim"));
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, suffixed(&path, ".new")).unwrap();
-        let (mut state, _) = State::open(Some(path.clone())).unwrap();
+        let (mut state, _) = State::open(Some(path.clone()), 3).unwrap();
         state.record(RestartRecord::telling(1)).unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
         use std::os::unix::fs::PermissionsExt;
@@ -200,7 +270,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         std::fs::write(&path, "plimsoll-state 2\nrestart soon\nend 1\n").unwrap();
-        let (state, fault) = State::open(Some(path.clone())).unwrap();
+        let (state, fault) = State::open(Some(path.clone()), 3).unwrap();
         assert!(state.restarts().is_empty() && !state.is_kept());
         let said = fault.unwrap().to_string();
         assert!(
@@ -214,7 +284,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
-        let Err(error) = State::open(Some(folder.path().to_owned())) else {
+        let Err(error) = State::open(Some(folder.path().to_owned()), 3) else {
             panic!("a folder is not a state file");
         };
         assert!(

@@ -27,4 +27,5 @@ pub use error::StateError;
 pub(in crate::governor) use kept::State;
 pub use record::RestartRecord;
 pub(in crate::governor) use record::unix_seconds;
+pub(in crate::governor) use text::MOST_ROWS;
 pub use text::fuzz_parse;

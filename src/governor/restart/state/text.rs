@@ -14,11 +14,22 @@ use crate::figures::Signal;
 use crate::governor::Level;
 use std::fmt::{self, Write};
 
-/// Restarts that are remembered: more than any sensible budget for an hour.
-pub(super) const ROWS: usize = 32;
+/// Restarts that can be remembered, and so the largest budget that can be kept.
+pub(in crate::governor) const MOST_ROWS: usize = 1000;
 
-/// Room for the header and all rows at their longest.
-pub(super) const BYTES: usize = 8 * 1024;
+/// Room for one restart with every figure at its longest: 211 bytes.
+const ROW: usize = 224;
+
+/// Room for the first lines and the last.
+const FRAME: usize = 128;
+
+/// Room for a file of so many restarts.
+pub(super) const fn room(rows: usize) -> usize {
+    FRAME + rows * ROW
+}
+
+/// A longer file was not written by us.
+pub(super) const BYTES: usize = room(MOST_ROWS);
 
 const HEADER: &str = "plimsoll-state 2";
 
@@ -83,7 +94,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Kept, Wrong> {
         expected,
     };
     if bytes.len() > BYTES {
-        return Err(wrong(1, bytes, "a file of at most 8 KiB"));
+        return Err(wrong(1, bytes, "a file of at most 1000 restarts"));
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(wrong(1, bytes, "text"));
@@ -125,7 +136,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Kept, Wrong> {
             }
         }
         match decode_row(line) {
-            Some(row) if kept.restarts.len() < ROWS => kept.restarts.push(row),
+            Some(row) if kept.restarts.len() < MOST_ROWS => kept.restarts.push(row),
             _ => {
                 return Err(wrong(
                     index + 1,
@@ -200,7 +211,7 @@ fn number(word: &str) -> Option<u64> {
 #[doc(hidden)]
 pub fn fuzz_parse(bytes: &[u8]) {
     if let Ok(kept) = decode(bytes) {
-        let mut buffer = Vec::with_capacity(BYTES);
+        let mut buffer = Vec::with_capacity(room(kept.restarts.len()));
         if encode(&mut Fixed(&mut buffer), &kept).is_ok() {
             assert_eq!(decode(&buffer).expect("written by us"), kept);
         }
@@ -213,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_truncation_and_every_changed_byte_is_noticed_or_harmless() {
-        let mut whole = Vec::with_capacity(BYTES);
+        let mut whole = Vec::with_capacity(room(2));
         let kept = Kept {
             baseline_bytes: Some(5),
             restarts: vec![RestartRecord::telling(1), RestartRecord::telling(2)],
@@ -226,6 +237,29 @@ mod tests {
             let mut changed = whole.clone();
             changed[place] = b'#';
             assert!(decode(&changed).is_err(), "changed at {place}");
+        }
+    }
+
+    #[test]
+    fn the_longest_rows_fit_the_room_that_is_reserved() {
+        let longest = RestartRecord {
+            at_unix_seconds: u64::MAX,
+            how: Restart::Exit(i32::MIN),
+            resident_bytes: u64::MAX,
+            limit_bytes: u64::MAX,
+            uptime_seconds: u64::MAX,
+            actions: u64::MAX,
+            given_back_bytes: u64::MAX,
+            ..RestartRecord::telling(0)
+        };
+        for rows in [0, 1, MOST_ROWS] {
+            let mut whole = Vec::with_capacity(room(rows));
+            let kept = Kept {
+                baseline_bytes: Some(u64::MAX),
+                restarts: vec![longest; rows],
+            };
+            encode(&mut Fixed(&mut whole), &kept).unwrap();
+            assert_eq!(decode(&whole).unwrap(), kept);
         }
     }
 }
