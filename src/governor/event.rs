@@ -100,12 +100,13 @@ pub enum Fault {
     CallbackPanicked,
     /// A cache panicked while it was asked to shrink; the others were asked.
     CachePanicked,
-    /// The state file was damaged, or not ours to believe, and has been set aside.
+    /// The state file was damaged, or not ours to believe, or its lock file was not ours; that has
+    /// been set aside.
     StateSetAside,
     /// What wakes the monitor early no longer works; it goes on at its interval.
     WakeLost(WakeSource),
-    /// The state file could not be written: the restart did not happen, because its cooldown could
-    /// not have been kept.
+    /// The state file could not be written, or something that is not ours stands in its place: the
+    /// restart does not happen, because its cooldown could not be kept.
     StateUnwritable,
     /// The new image could not be started, with this `errno` value; the program goes on.
     ExecFailed(i32),

@@ -8,7 +8,7 @@ use super::control::{Mode, Plan};
 use super::diagnosis::Diagnosis;
 use super::drill::Drill;
 use super::error::StartError;
-use super::event::{Bus, EarlyWake, EventReader};
+use super::event::{Bus, EarlyWake, EventReader, Fault};
 use super::history::{History, Sample};
 use super::ledger::{Ledger, LedgerRow};
 use super::level::{Level, Levels};
@@ -94,9 +94,15 @@ impl Monitor {
         let budget = builder.policy.budget_per_hour;
         let (state, set_aside) =
             State::open(builder.state_file, budget).map_err(StartError::State)?;
-        if let Some(error) = &set_aside {
-            tracing::warn!(%error, "the state file cannot be believed and is set aside");
-        }
+        let wrong_state = set_aside.map(|error| {
+            if state.is_writable() {
+                tracing::warn!(%error, "the state file cannot be believed and is set aside");
+                Fault::StateSetAside
+            } else {
+                tracing::warn!(%error, "the state file's place is taken: no restart without it");
+                Fault::StateUnwritable
+            }
+        });
         let image = Image::prepare().map_err(StartError::Image)?;
         let sources = if builder.early_wakes {
             super::wake::sources(&builder.roots)?
@@ -164,7 +170,7 @@ impl Monitor {
                 mode: builder.mode,
                 drains: announcer.drain.is_some(),
                 roots: builder.roots.clone(),
-                set_aside: set_aside.is_some(),
+                wrong_state,
             },
         );
         let dry = builder.mode == Mode::DryRun;

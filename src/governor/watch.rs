@@ -51,7 +51,8 @@ pub(super) struct Settings {
     pub(super) mode: Mode,
     pub(super) drains: bool,
     pub(super) roots: Roots,
-    pub(super) set_aside: bool,
+    /// What was wrong with the state file.
+    pub(super) wrong_state: Option<Fault>,
 }
 
 /// The channels to the worker.
@@ -134,8 +135,8 @@ impl Watch {
         if heap().allocations() == 0 {
             self.report(EventKind::Fault(Fault::NotInstalled));
         }
-        if self.settings.set_aside {
-            self.report(EventKind::Fault(Fault::StateSetAside));
+        if let Some(fault) = self.settings.wrong_state {
+            self.report(EventKind::Fault(fault));
         }
         loop {
             if self.take_commands().is_stop() {

@@ -1,4 +1,4 @@
-//! Whom to believe, who is kept out, and how a file is replaced.
+//! Whom to believe, and how a file is replaced.
 
 use super::error::StateError;
 use super::kept::Kept;
@@ -47,7 +47,7 @@ pub(super) fn replace(file: &Files, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Options for a file that only its owner may read.
-fn owner_only() -> std::fs::OpenOptions {
+pub(super) fn owner_only() -> std::fs::OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "the mode is Unix's"))]
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
@@ -55,49 +55,9 @@ fn owner_only() -> std::fs::OpenOptions {
     options
 }
 
-/// Takes the lock that keeps other processes out, for as long as this one lives.
-pub(super) fn lock(path: &Path) -> Result<std::fs::File, StateError> {
-    let io = |error| StateError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let file = owner_only()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(suffixed(path, ".lock"))
-        .map_err(io)?;
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsRawFd;
-        // Of the process, and not of the descriptor: a child that inherits that does not hold it.
-        // SAFETY: all zero is a valid description: the whole file.
-        let mut wanted: libc::flock = unsafe { std::mem::zeroed() };
-        wanted.l_type = libc::F_WRLCK as _;
-        wanted.l_whence = libc::SEEK_SET as _;
-        // SAFETY: reads the description.
-        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &wanted) } == 0 {
-            return Ok(file);
-        }
-        let error = io::Error::last_os_error();
-        if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) {
-            return Err(io(error));
-        }
-        // SAFETY: writes into the description who is in the way.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut wanted) };
-        Err(StateError::InUse {
-            path: path.to_owned(),
-            process_id: u32::try_from(wanted.l_pid).unwrap_or(0),
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(file)
-}
-
 /// Whether the file is one that only this user can have written.
 #[cfg(unix)]
-fn trusted(path: &Path) -> Result<bool, StateError> {
+pub(super) fn trusted(path: &Path) -> Result<bool, StateError> {
     use std::os::unix::fs::MetadataExt;
     let distrusted = |found: String, expected| StateError::Distrusted {
         path: path.to_owned(),
@@ -128,7 +88,7 @@ fn trusted(path: &Path) -> Result<bool, StateError> {
 }
 
 #[cfg(not(unix))]
-fn trusted(path: &Path) -> Result<bool, StateError> {
+pub(super) fn trusted(path: &Path) -> Result<bool, StateError> {
     Ok(path.exists())
 }
 

@@ -1,7 +1,8 @@
 //! What is remembered, and when it is written down.
 
 use super::error::StateError;
-use super::files::{Files, lock, read, replace, suffixed};
+use super::files::{Files, read, replace, suffixed};
+use super::lock::lock;
 use super::record::{RestartRecord, unix_seconds};
 use super::text::{Fixed, MOST_ROWS, encode, room};
 use std::io;
@@ -13,7 +14,7 @@ const LEAST_ROWS: usize = 32;
 /// The remembered restarts and the file that keeps them. Writing allocates nothing: paths and
 /// buffer are made at the start.
 pub(in crate::governor) struct State {
-    file: Option<Files>,
+    place: Place,
     /// Whether the file said what happened before this image.
     is_kept: bool,
     kept: Kept,
@@ -21,6 +22,14 @@ pub(in crate::governor) struct State {
     /// be found spent.
     rows: usize,
     buffer: Vec<u8>,
+}
+
+/// Where it is kept.
+enum Place {
+    Memory,
+    File(Files),
+    /// Something that is not ours stands there and does not go away.
+    Taken,
 }
 
 /// What the file says.
@@ -40,7 +49,7 @@ impl State {
     ) -> Result<(State, Option<StateError>), StateError> {
         let rows = (budget as usize).clamp(LEAST_ROWS, MOST_ROWS);
         let mut state = State {
-            file: None,
+            place: Place::Memory,
             is_kept: false,
             kept: Kept {
                 baseline_bytes: None,
@@ -52,8 +61,15 @@ impl State {
         let Some(path) = path else {
             return Ok((state, None));
         };
-        let lock = lock(&path)?;
-        let mut set_aside = None;
+        let (lock, mut set_aside) = match lock(&path) {
+            Ok(taken) => taken,
+            Err(error @ StateError::Distrusted { .. }) => {
+                state.place = Place::Taken;
+                return Ok((state, Some(error)));
+            }
+            Err(error) => return Err(error),
+        };
+        state.is_kept = true;
         match read(&path, unix_seconds()) {
             Ok(Some(kept)) => {
                 state.kept.baseline_bytes = kept.baseline_bytes;
@@ -62,24 +78,30 @@ impl State {
                 state.kept.restarts.extend(&kept.restarts[last..]);
             }
             Ok(None) => {}
-            Err(error @ (StateError::Damaged { .. } | StateError::Distrusted { .. })) => {
-                std::fs::rename(&path, suffixed(&path, ".damaged")).map_err(|error| {
-                    StateError::Io {
-                        path: path.clone(),
-                        error,
+            Err(wrong @ (StateError::Damaged { .. } | StateError::Distrusted { .. })) => {
+                state.is_kept = false;
+                match std::fs::rename(&path, suffixed(&path, ".damaged")) {
+                    Ok(()) => set_aside = Some(wrong),
+                    Err(_) if matches!(wrong, StateError::Distrusted { .. }) => {
+                        state.place = Place::Taken;
+                        return Ok((state, Some(wrong)));
                     }
-                })?;
-                set_aside = Some(error);
+                    Err(error) => return Err(StateError::Io { path, error }),
+                }
             }
             Err(error) => return Err(error),
         }
-        state.is_kept = set_aside.is_none();
-        state.file = Some(Files {
+        state.place = Place::File(Files {
             beside: suffixed(&path, ".new"),
             path,
             _lock: lock,
         });
         Ok((state, set_aside))
+    }
+
+    /// Whether it can be written down: not where something stands that is not ours.
+    pub(in crate::governor) fn is_writable(&self) -> bool {
+        !matches!(self.place, Place::Taken)
     }
 
     /// The restarts, from the oldest.
@@ -113,8 +135,10 @@ impl State {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
+        let file = match &self.place {
+            Place::Memory => return Ok(()),
+            Place::File(file) => file,
+            Place::Taken => return Err(io::ErrorKind::PermissionDenied.into()),
         };
         self.buffer.clear();
         encode(&mut Fixed(&mut self.buffer), &self.kept)
@@ -142,7 +166,7 @@ mod tests {
             state.record(RestartRecord::telling(at)).unwrap();
         }
         state.started(77).unwrap();
-        drop(state.file.take());
+        state.place = Place::Memory;
         let (again, fault) = State::open(Some(path), 3).unwrap();
         assert!(fault.is_none());
         assert!(again.is_kept());
@@ -176,7 +200,7 @@ mod tests {
                 spent(&policy, &past).is_some()
             };
             let (mut state, _) = State::open(Some(path.clone()), budget).unwrap();
-            let file = state.file.take();
+            let place = std::mem::replace(&mut state.place, Place::Memory);
             while !is_spent(&state) {
                 assert!(restarts < budget, "{restarts} restarts of {budget}");
                 restarts += 1;
@@ -184,7 +208,7 @@ mod tests {
             }
             assert_eq!(restarts, budget);
             // And it is so in the image that follows.
-            state.file = file;
+            state.place = place;
             state.started(1).unwrap();
             drop(state);
             let (state, _) = State::open(Some(path), budget).unwrap();

@@ -1,0 +1,169 @@
+//! Who is kept out: a lock of the kernel's on a file beside, for as long as the process lives.
+//!
+//! The lock file can be anybody's in a folder that others may write to. One that is not ours is set
+//! aside like a state file that is not, unless another process holds a lock on it. Whoever may not
+//! even open it looks that up in `/proc/locks`: where that does not tell, as in another namespace,
+//! the file is taken to be left over.
+
+use super::error::StateError;
+use super::files::{owner_only, suffixed, trusted};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Takes the lock of this state file. A lock file that is not ours comes back as an error beside the
+/// lock when it could be set aside, and instead of it when not.
+pub(super) fn lock(path: &Path) -> Result<(File, Option<StateError>), StateError> {
+    let name = suffixed(path, ".lock");
+    let set_aside = match trusted(&name) {
+        Ok(_) => None,
+        Err(error @ StateError::Distrusted { .. }) => {
+            if let Some(process_id) = holder(&name) {
+                return Err(in_use(path, process_id));
+            }
+            if std::fs::rename(&name, suffixed(&name, ".damaged")).is_err() {
+                return Err(error);
+            }
+            Some(error)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok((take(path, &name)?, set_aside))
+}
+
+fn in_use(path: &Path, process_id: u32) -> StateError {
+    StateError::InUse {
+        path: path.to_owned(),
+        process_id,
+    }
+}
+
+fn take(path: &Path, name: &Path) -> Result<File, StateError> {
+    let io = |error| StateError::Io {
+        path: name.to_owned(),
+        error,
+    };
+    let mut options = owner_only();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    let file = options.open(name).map_err(io)?;
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        let wanted = whole_file();
+        // SAFETY: reads the description.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &wanted) } != 0 {
+            let error = io::Error::last_os_error();
+            if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) {
+                return Err(io(error));
+            }
+            return Err(in_use(path, held_by(&file).unwrap_or(0)));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, in_use);
+    Ok(file)
+}
+
+/// A lock of the process, and not of the descriptor: a child that inherits that does not hold it.
+#[cfg(unix)]
+fn whole_file() -> libc::flock {
+    // SAFETY: all zero is a valid description: the whole file.
+    let mut wanted: libc::flock = unsafe { std::mem::zeroed() };
+    wanted.l_type = libc::F_WRLCK as _;
+    wanted.l_whence = libc::SEEK_SET as _;
+    wanted
+}
+
+/// The process that keeps us from this lock; 0 when it is in another namespace.
+#[cfg(unix)]
+fn held_by(file: &File) -> Option<u32> {
+    use std::os::fd::AsRawFd;
+    let mut wanted = whole_file();
+    // SAFETY: writes into the description who is in the way.
+    let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut wanted) };
+    let is_held = asked == 0 && wanted.l_type != libc::F_UNLCK as libc::c_short;
+    is_held.then(|| u32::try_from(wanted.l_pid).unwrap_or(0))
+}
+
+/// The process that has a lock on a file that is not ours.
+#[cfg(unix)]
+fn holder(name: &Path) -> Option<u32> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let about = std::fs::symlink_metadata(name).ok()?;
+    if about.is_symlink() {
+        return None;
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let opened = File::options().read(true).custom_flags(flags).open(name);
+    match opened {
+        Ok(file) => held_by(&file),
+        Err(_) => listed(
+            &std::fs::read_to_string("/proc/locks").ok()?,
+            (libc::major(about.dev()), libc::minor(about.dev())),
+            about.ino(),
+        ),
+    }
+}
+
+#[cfg(not(unix))]
+fn holder(_name: &Path) -> Option<u32> {
+    None
+}
+
+/// The process that `/proc/locks` names: `1: POSIX  ADVISORY  WRITE 123 00:1f:4567 0 EOF`.
+#[cfg(unix)]
+fn listed(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(4);
+        let process_id = words.next()?.parse().ok()?;
+        (words.next()? == file).then_some(process_id)
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_in_the_kernels_list() {
+        let locks = "1: POSIX  ADVISORY  WRITE 123 00:1f:4567 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 77 103:02:45670 0 EOF\n";
+        assert_eq!(listed(locks, (0, 0x1f), 4567), Some(123));
+        assert_eq!(listed(locks, (0x103, 2), 45670), Some(77));
+        assert_eq!(listed(locks, (0, 0x1f), 456), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernels_list_has_a_lock_of_our_own() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (file, set_aside) = lock(&path).unwrap();
+        assert!(set_aside.is_none());
+        let about = file.metadata().unwrap();
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let numbers = (libc::major(about.dev()), libc::minor(about.dev()));
+        // File systems that lie about their device, such as overlays, are not found.
+        let found = listed(&locks, numbers, about.ino());
+        assert!(found.is_none_or(|process_id| process_id == std::process::id()));
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_set_aside_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("state"), folder.path().join("victim"));
+        std::os::unix::fs::symlink(&victim, suffixed(&path, ".lock")).unwrap();
+        let (_lock, set_aside) = lock(&path).unwrap();
+        let said = set_aside.unwrap().to_string();
+        assert!(said.contains("symbolic link"), "{said}");
+        assert!(!victim.exists());
+        assert!(suffixed(&path, ".lock.damaged").is_symlink());
+    }
+}
