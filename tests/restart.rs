@@ -65,6 +65,7 @@ fn role() {
     match role.as_str() {
         "full_heap" => full_heap(&folder),
         "leak" => leak(&folder),
+        "scheduled" => scheduled(&folder),
         "high_start" => high_start(&folder),
         other => panic!("no such role: {other}"),
     }
@@ -231,6 +232,24 @@ fn full_heap(folder: &Path) {
     panic!("not restarted");
 }
 
+/// How this process's main thread is scheduled: flags and slice, as the kernel tells them.
+fn scheduling() -> String {
+    let mut attributes = [0u8; 48];
+    let (start, size) = (attributes.as_mut_ptr(), attributes.len());
+    // SAFETY: the kernel writes at most `size` bytes to the buffer.
+    let read =
+        unsafe { libc::syscall(libc::SYS_sched_getattr, std::process::id(), start, size, 0) };
+    assert_eq!(read, 0);
+    let word = |at: usize| u64::from_ne_bytes(attributes[at..at + 8].try_into().unwrap());
+    format!("flags {} slice {} ns", word(8), word(24))
+}
+
+/// Restarts itself as often as the budget allows, and says how its main thread is scheduled.
+fn scheduled(folder: &Path) {
+    say(folder, &scheduling());
+    leak(folder);
+}
+
 fn leak(folder: &Path) {
     let (monitor, mut events) = started(builder(folder));
     let kept = fill(0.96);
@@ -312,6 +331,19 @@ fn a_leak_that_returns_stops_restarting_when_the_budget_is_spent_and_sheds() {
             "takes load again"
         ]
     );
+}
+
+#[test]
+fn the_new_image_is_scheduled_as_the_old_one_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("scheduled", folder.path());
+    let seen: Vec<_> = account
+        .iter()
+        .filter(|line| line.starts_with("flags"))
+        .collect();
+    println!("the main thread of four images: {seen:?}");
+    assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|line| *line == seen[0]), "{seen:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::event::{Event, EventKind, EventReader, Fault};
 
-use super::latency::ask_for_short_slices;
+use super::latency::{Children, ShortSlices};
 use super::restart::Drain;
 use super::shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,7 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn run(mut self) {
         // A callback is to hear of a crossing as soon as the monitor's thread does.
-        ask_for_short_slices();
+        ShortSlices::ask(Children::DoNot);
         while let Some(event) = self.events.next() {
             log(&event);
             let mut panicked = false;

@@ -18,7 +18,7 @@ use super::command::{Command, RestartError};
 use super::control::{Control, Drilled, Mode, NEAR_INTERVAL, Orders, Past, Plan, Sight, Verdict};
 use super::drill::Drill;
 use super::event::{EventKind, Fault};
-use super::latency::ask_for_short_slices;
+use super::latency::{Children, ShortSlices};
 use super::ledger::Held;
 use super::level::Level;
 use super::lock::lock;
@@ -70,6 +70,8 @@ pub(super) struct Watch {
     limit_read: Instant,
     state: State,
     image: Image,
+    /// Of this thread, once it runs.
+    slices: Option<ShortSlices>,
     settings: Settings,
     control: Control,
     /// What the worker is still to be told, should its queue have been full.
@@ -116,6 +118,7 @@ impl Watch {
             limit_read: Instant::now(),
             state,
             image,
+            slices: None,
             control: Control::new(settings.plan),
             settings,
             owed: Owed::default(),
@@ -130,7 +133,7 @@ impl Watch {
     }
 
     pub(super) fn run(mut self) {
-        ask_for_short_slices();
+        self.slices = Some(ShortSlices::ask(Children::Inherit));
         self.report(EventKind::Started { limit: self.limit });
         if heap().allocations() == 0 {
             self.report(EventKind::Fault(Fault::NotInstalled));
@@ -401,10 +404,14 @@ impl Watch {
             return RestartError::Failed;
         }
         self.drain(reading, record, left);
+        if let Some(slices) = self.slices {
+            slices.put_back();
+        }
         let code = {
             let listeners = lock(&self.shared.listeners);
             self.image.restart(how, &listeners)
         };
+        self.slices = Some(ShortSlices::ask(Children::Inherit));
         lock(&self.shared.restarts).push(record);
         self.shared.draining_now.store(false, Ordering::Release);
         lock(&self.shared.notifier).ready();
