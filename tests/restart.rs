@@ -6,22 +6,16 @@
     reason = "what a test found is part of its result"
 )]
 
-use plimsoll::{
-    Event, EventKind, EventReader, Level, Monitor, MonitorBuilder, Plimsoll, Restart, Withheld,
-    heap,
-};
+mod roles;
+
+use plimsoll::{EventKind, Level, Plimsoll, Withheld, heap};
+use roles::{LIMIT, account, builder, command, fill, remembered, run, say, started, wait_for};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::fs::{self, OpenOptions};
-use std::hint::black_box;
-use std::io::Write;
+use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-const MIB: u64 = 1 << 20;
-const LIMIT: u64 = 100 * MIB;
 
 #[global_allocator]
 static HEAP: Plimsoll<Refusing> = Plimsoll::wrap(Refusing);
@@ -51,16 +45,12 @@ unsafe impl GlobalAlloc for Refusing {
 
 // ---- the roles -------------------------------------------------------------------------------
 
-const ROLE: &str = "PLIMSOLL_TEST_ROLE";
-const FOLDER: &str = "PLIMSOLL_TEST_FOLDER";
-
 /// Not a test: what the other processes run.
 #[test]
 fn role() {
-    let Ok(role) = std::env::var(ROLE) else {
+    let Some((role, folder)) = roles::own() else {
         return;
     };
-    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("a folder"));
     say(&folder, "image");
     match role.as_str() {
         "full_heap" => full_heap(&folder),
@@ -69,56 +59,6 @@ fn role() {
         "high_start" => high_start(&folder),
         other => panic!("no such role: {other}"),
     }
-}
-
-/// One line to the account of all images, in one write.
-fn say(folder: &Path, line: &str) {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("account"));
-    file.unwrap()
-        .write_all(format!("{line}\n").as_bytes())
-        .unwrap();
-}
-
-fn builder(folder: &Path) -> MonitorBuilder {
-    Monitor::builder()
-        .limit(LIMIT)
-        .interval(Duration::from_millis(10))
-        .restart(Restart::Exec)
-        .sustained(Duration::ZERO)
-        .cooldown(Duration::ZERO)
-        .restart_budget(3)
-        .state_file(folder.join("state"))
-}
-
-/// Started, with next to nothing in use.
-fn started(builder: MonitorBuilder) -> (Monitor, EventReader) {
-    let monitor = builder.start().unwrap();
-    let events = monitor.events();
-    monitor.ready();
-    while monitor.history().is_empty() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    (monitor, events)
-}
-
-fn fill(share: f64) -> Vec<Vec<u8>> {
-    let pieces = (share * LIMIT as f64) as u64 / MIB;
-    (0..pieces)
-        .map(|_| black_box(vec![1u8; MIB as usize]))
-        .collect()
-}
-
-fn wait_for(events: &mut EventReader, mut wanted: impl FnMut(&Event) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Some(event) = events.next_until(deadline) {
-        if wanted(&event) {
-            return;
-        }
-    }
-    panic!("no such event");
 }
 
 /// A page that outlives the image.
@@ -285,34 +225,14 @@ fn high_start(folder: &Path) {
 
 // ---- the tests -------------------------------------------------------------------------------
 
-fn command(role: &str, folder: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "role", "--nocapture", "--test-threads", "1"])
-        .env(ROLE, role)
-        .env(FOLDER, folder)
-        .env_remove("MEMORY_PRESSURE_WATCH")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn account(folder: &Path) -> Vec<String> {
-    let text = fs::read_to_string(folder.join("account")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
-fn run(role: &str, folder: &Path) -> Vec<String> {
-    let output = command(role, folder).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{:?}\n{said}", account(folder));
-    account(folder)
-}
-
 #[test]
 fn the_path_to_a_restart_allocates_nothing_when_nothing_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("full_heap", folder.path());
+    println!(
+        "from a full heap to the new image: {}",
+        account[2..].concat()
+    );
     assert_eq!(account, ["image", "image", "allocations 0 asked 0"]);
 }
 
@@ -320,6 +240,7 @@ fn the_path_to_a_restart_allocates_nothing_when_nothing_is_left() {
 fn a_leak_that_returns_stops_restarting_when_the_budget_is_spent_and_sheds() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("leak", folder.path());
+    println!("a leak that returns, budget of 3: {account:?}");
     assert_eq!(
         account,
         [
@@ -350,27 +271,12 @@ fn the_new_image_is_scheduled_as_the_old_one_was() {
 fn a_program_whose_start_alone_exceeds_the_line_stays_up_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("high_start", folder.path());
+    println!("a start at 85 %: {account:?}");
     assert_eq!(account.len(), 2, "{account:?}");
     assert!(
         account[1].starts_with("threshold too low for this program"),
         "{account:?}"
     );
-}
-
-/// Rows of restarts in the state file; it has to be whole or not there.
-fn remembered(folder: &Path) -> usize {
-    let Ok(text) = fs::read_to_string(folder.join("state")) else {
-        return 0;
-    };
-    let rows = text
-        .lines()
-        .filter(|line| line.starts_with("restart "))
-        .count();
-    assert!(
-        text.starts_with("plimsoll-state ") && text.ends_with(&format!("end {rows}\n")),
-        "{text}"
-    );
-    rows
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub enum RestartError {
     Command(CommandError),
     /// No way to restart was set.
     NotConfigured,
+    /// The program is about to end: see [`Monitor::ending`](crate::Monitor::ending).
+    Ending,
     /// It was tried, and the fault that stopped it was reported as an event.
     Failed,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for RestartError {
             RestartError::NotConfigured => {
                 f.write_str("no way to restart is set: expected `restart(…)` on the builder")
             }
+            RestartError::Ending => f.write_str("the program is about to end"),
             RestartError::Failed => f.write_str("the restart was tried and failed"),
         }
     }

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `config` | what the program asks for, checked as a whole |
 //! | `monitor`, `command` | the program's handle, and what it asks |
+//! | `claim` | one monitor in a process |
 //! | `shared`, `lock` | what handle and threads all reach |
-//! | `watch` | the thread that sees: look, have it judged, pass on, arm, sleep |
+//! | `watch` | the thread that sees: look, have it judged, pass on, arm, sleep; and restarts |
 //! | `control` | what to do, as a pure function of what was seen |
 //! | `worker`, `owed` | the thread that acts, and what it is still to be told |
 //! | `announce` | the thread that tells: log, callbacks, drain |
@@ -24,6 +25,7 @@
 
 mod actions;
 mod announce;
+mod claim;
 mod command;
 mod config;
 mod control;

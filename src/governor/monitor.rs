@@ -2,6 +2,7 @@
 
 use super::actions::{Caches, Shrink, weak};
 use super::announce::Announcer;
+use super::claim::{self, Claim};
 use super::command::{Command, CommandError, RestartError};
 use super::config::MonitorBuilder;
 use super::control::{Mode, Plan};
@@ -25,7 +26,7 @@ use crate::figures::{self, Limit, LimitReader, Pressure, ProcessFigures, Roots};
 use crossbeam_channel::Sender;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,9 +57,6 @@ struct Threads {
     wake: Option<Wake>,
     is_rung: bool,
 }
-
-/// Which process of a line of forks has a monitor: [`local::forks`] plus one, or 0.
-static RUNNING_IN: AtomicU64 = AtomicU64::new(0);
 
 impl Monitor {
     /// Settings as TotHub's memory overhaul had them for its childcare service: a look every 30 s, a
@@ -136,6 +134,7 @@ impl Monitor {
             is_ready: AtomicBool::new(false),
             draining_now: AtomicBool::new(false),
             shedding: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         });
         for cache in builder.caches {
             shared.caches.add(cache);
@@ -394,7 +393,22 @@ impl Monitor {
         }
     }
 
-    /// Stops the monitor and waits for its threads to end.
+    /// Says that the program is about to end, as when it was told to by a signal: it is not restarted
+    /// any more, and a restart that has begun and waits for what is under way is called off. Told to
+    /// the service manager as `STOPPING=1`, if there is one. Everything else goes on.
+    ///
+    /// To be called before anything is taken down: what the [drain hook](crate::MonitorBuilder::drain)
+    /// waits with may be dropped by that, and a restart follows when it is. [`stop`](Self::stop) calls
+    /// restarts off as well.
+    pub fn ending(&self) {
+        if self.is_home() {
+            self.shared.call_off_restarts();
+            lock(&self.shared.notifier).ending();
+        }
+    }
+
+    /// Stops the monitor and waits for its threads to end. A restart that waits for what is under way
+    /// is called off.
     pub fn stop(self) {
         drop(self);
     }
@@ -427,6 +441,7 @@ impl Drop for Monitor {
     fn drop(&mut self) {
         let home = self.is_home();
         if home {
+            self.shared.call_off_restarts();
             let _ = self.command(Command::Stop);
         }
         let threads = std::mem::take(&mut self.threads);
@@ -446,7 +461,7 @@ impl Drop for Monitor {
         join(threads.announcer);
         // After the last round, which arms the line.
         total::disarm();
-        RUNNING_IN.store(0, Ordering::Release);
+        claim::give_up();
     }
 }
 
@@ -463,43 +478,5 @@ impl fmt::Debug for Monitor {
             .field("level", &self.level())
             .field("limit", &self.limit())
             .finish_non_exhaustive()
-    }
-}
-
-/// The right to be this process's monitor, given up unless kept.
-struct Claim {
-    kept: bool,
-}
-
-impl Claim {
-    fn take(home: u64) -> Result<Claim, StartError> {
-        let mut running = RUNNING_IN.load(Ordering::Acquire);
-        loop {
-            if running == home + 1 {
-                return Err(StartError::AlreadyRunning);
-            }
-            // Free, or claimed by a process that this one was forked from.
-            match RUNNING_IN.compare_exchange(
-                running,
-                home + 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Ok(Claim { kept: false }),
-                Err(now) => running = now,
-            }
-        }
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.kept {
-            RUNNING_IN.store(0, Ordering::Release);
-        }
     }
 }

@@ -37,11 +37,23 @@ pub(super) struct Shared {
     pub(super) is_ready: AtomicBool,
     pub(super) draining_now: AtomicBool,
     pub(super) shedding: AtomicBool,
+    /// Set once: there is no restart any more.
+    pub(super) ending: AtomicBool,
 }
 
 impl Shared {
     pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// No restart from now on, and none that waits for what is under way.
+    pub(super) fn call_off_restarts(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+        self.draining.look();
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 
     pub(super) fn shed(&self, on: bool) {

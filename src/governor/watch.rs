@@ -14,6 +14,9 @@
 //! it from seeing. It works on what was made ready before it started: in a round without news it
 //! reads two figures and allocates nothing, and neither does the path to a restart.
 
+mod restart;
+
+use self::restart::Failures;
 use super::command::{Command, RestartError};
 use super::control::{Control, Drilled, Mode, NEAR_INTERVAL, Orders, Past, Plan, Sight, Verdict};
 use super::drill::Drill;
@@ -23,12 +26,12 @@ use super::ledger::Held;
 use super::level::Level;
 use super::lock::lock;
 use super::owed::Owed;
-use super::restart::{Image, Restart, RestartRecord, State, Withheld, unix_seconds};
+use super::restart::{Image, State, Withheld, unix_seconds};
 use super::shared::Shared;
 use super::status::Times;
 use super::worker::{Job, Outcome, Round, deciding};
 use crate::allocator::{alarm, total};
-use crate::figures::{Limit, LimitReader, Pressure, ProcessFigures, Roots, heap};
+use crate::figures::{Limit, LimitReader, ProcessFigures, Roots, heap};
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use std::mem::discriminant;
@@ -40,11 +43,8 @@ use std::time::{Duration, Instant};
 /// most.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long callbacks may take over the news of a restart when there is no drain to wait for.
-const ANNOUNCING: Duration = Duration::from_secs(1);
-
-/// From here on a drain is cut short if the figure still rises.
-const EDGE: f64 = 0.97;
+/// So many may wait for one restart.
+const MOST_ASKED: usize = 16;
 
 pub(super) struct Settings {
     pub(super) plan: Plan,
@@ -79,6 +79,10 @@ pub(super) struct Watch {
     /// Since when the worker is at a round that a level asked for.
     busy_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
+    /// Who asked for a restart and waits for what comes of it.
+    asked: Vec<Sender<RestartError>>,
+    failures: Failures,
+    stopped: bool,
     /// The reason for which a restart was last withheld, so that it is said once.
     withheld: Option<Withheld>,
     refused: u64,
@@ -124,6 +128,9 @@ impl Watch {
             owed: Owed::default(),
             busy_since: None,
             drill: None,
+            asked: Vec::with_capacity(MOST_ASKED),
+            failures: Failures::default(),
+            stopped: false,
             withheld: None,
             refused: heap().failed_allocations(),
             limit_unreadable: false,
@@ -145,6 +152,9 @@ impl Watch {
             if self.take_commands().is_stop() {
                 return;
             }
+            if !self.asked.is_empty() {
+                self.restart_as_asked();
+            }
             self.take_outcomes();
             self.take_early_wake();
             let reading = self.look();
@@ -158,9 +168,11 @@ impl Watch {
         if self.shared.is_ready.load(Ordering::Acquire) {
             self.control.ready();
         }
-        while let Ok(command) = self.inbox.try_recv() {
+        while !self.stopped
+            && let Ok(command) = self.inbox.try_recv()
+        {
             match command {
-                Command::Stop => return Next::Stop,
+                Command::Stop => self.stopped = true,
                 Command::Optimise(reply) => {
                     let held = self.read().held;
                     let round = Round {
@@ -175,15 +187,9 @@ impl Watch {
                     // caller hears.
                     let _ = self.worker.jobs.try_send(Job::Optimise(round));
                 }
-                Command::Restart(reply) => {
-                    let reading = self.read();
-                    let pressure = Pressure::new(
-                        reading.held.heap_bytes,
-                        reading.held.resident_bytes,
-                        self.limit.bytes,
-                    );
-                    let _ = reply.try_send(self.restart(&reading, pressure, None));
-                }
+                // Likewise.
+                Command::Restart(reply) if self.asked.len() < MOST_ASKED => self.asked.push(reply),
+                Command::Restart(_) => {}
                 Command::Drill(drill) => {
                     self.drill = Some((drill, self.shared.uptime() + drill.duration()));
                     self.withheld = None;
@@ -191,7 +197,7 @@ impl Watch {
                 }
             }
         }
-        Next::GoOn
+        if self.stopped { Next::Stop } else { Next::GoOn }
     }
 
     fn take_outcomes(&mut self) {
@@ -356,7 +362,13 @@ impl Watch {
                 self.withhold(Withheld::DryRun);
             }
             Verdict::Due { left } => {
-                self.restart(reading, orders.pressure, left);
+                if self.shared.is_ending() {
+                    self.withhold(Withheld::Ending);
+                } else if let Some(remaining) = self.failures.remaining(self.shared.uptime()) {
+                    self.withhold(Withheld::Failed { remaining });
+                } else {
+                    self.restart(reading, orders.pressure, left);
+                }
             }
             Verdict::Withheld(why) => self.withhold(why),
         }
@@ -370,90 +382,6 @@ impl Watch {
         if news {
             lock(&self.shared.summary).restarts_withheld += 1;
             self.report(EventKind::RestartWithheld(why));
-        }
-    }
-
-    /// Restarts, or answers why that was not possible. `left` is the time until the limit.
-    fn restart(
-        &mut self,
-        reading: &Reading,
-        pressure: Pressure,
-        left: Option<Duration>,
-    ) -> RestartError {
-        let Some(how) = self.control.policy().how else {
-            return RestartError::NotConfigured;
-        };
-        let summary = *lock(&self.shared.summary);
-        let record = RestartRecord {
-            at_unix_seconds: unix_seconds(),
-            process_id: std::process::id(),
-            how,
-            level: self.control.level(),
-            signal: pressure.deciding,
-            heap_bytes: reading.held.heap_bytes,
-            resident_bytes: reading.held.resident_bytes,
-            limit_bytes: self.limit.bytes,
-            uptime_seconds: self.shared.uptime().as_secs(),
-            actions: summary.actions,
-            given_back_bytes: summary.given_back_bytes,
-            during_start: self.control.baseline_bytes().is_none(),
-        };
-        // Remembered before it is tried: a try that fails, or a process that dies in it, counts.
-        if self.state.record(record).is_err() {
-            self.report(EventKind::Fault(Fault::StateUnwritable));
-            return RestartError::Failed;
-        }
-        self.drain(reading, record, left);
-        if let Some(slices) = self.slices {
-            slices.put_back();
-        }
-        let code = {
-            let listeners = lock(&self.shared.listeners);
-            self.image.restart(how, &listeners)
-        };
-        self.slices = Some(ShortSlices::ask(Children::Inherit));
-        lock(&self.shared.restarts).push(record);
-        self.shared.draining_now.store(false, Ordering::Release);
-        lock(&self.shared.notifier).ready();
-        self.report(EventKind::Fault(Fault::ExecFailed(code)));
-        RestartError::Failed
-    }
-
-    /// Lets the program answer what is under way: until it is done, the deadline is over, or the
-    /// limit is there. A program that is refused memory already has no time for it.
-    fn drain(&mut self, reading: &Reading, record: RestartRecord, left: Option<Duration>) {
-        let mut most = if self.settings.drains {
-            self.control.policy().drain_deadline
-        } else {
-            ANNOUNCING
-        };
-        if let Some(left) = left {
-            most = most.min(left / 2);
-        }
-        if reading.starved {
-            most = Duration::ZERO;
-        }
-        let deadline = Instant::now() + most;
-        self.shared.draining.begin(deadline);
-        self.shared.draining_now.store(true, Ordering::Release);
-        self.report(EventKind::Restarting(record));
-        let notifier = lock(&self.shared.notifier);
-        match record.how {
-            Restart::Exec => notifier.reloading(most),
-            _ => notifier.stopping(most),
-        }
-        drop(notifier);
-        while Instant::now() < deadline {
-            let step = NEAR_INTERVAL.min(deadline.saturating_duration_since(Instant::now()));
-            if self.shared.draining.wait(step) {
-                break;
-            }
-            let before = reading.held.heap_bytes.max(reading.held.resident_bytes);
-            let held = self.read().held;
-            let most = held.heap_bytes.max(held.resident_bytes);
-            if most > before && most as f64 >= EDGE * self.limit.bytes as f64 {
-                break;
-            }
         }
     }
 

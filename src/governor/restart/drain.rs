@@ -4,11 +4,15 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Given to the drain hook. The restart waits until it is dropped, or its deadline is over.
+/// Given to the drain hook. The restart waits until it is dropped, or its deadline is over. Then it
+/// follows, unless [`Monitor::ending`](crate::Monitor::ending) has called it off or the monitor is
+/// being stopped: that is what keeps a program that was told to end from being restarted.
 ///
 /// It may be sent to another thread or task: the hook itself should return soon.
 pub struct Drain {
     shared: Arc<Draining>,
+    /// Which drain it is for: one that outlives it ends no other.
+    number: u64,
 }
 
 /// What token and monitor share.
@@ -20,6 +24,7 @@ pub(in crate::governor) struct Draining {
 
 #[derive(Clone, Copy, Default)]
 struct State {
+    number: u64,
     deadline: Option<Instant>,
     done: bool,
 }
@@ -27,7 +32,9 @@ struct State {
 impl Draining {
     /// A drain begins, to last until `deadline` at the most.
     pub(in crate::governor) fn begin(&self, deadline: Instant) {
-        *self.state() = State {
+        let mut state = self.state();
+        *state = State {
+            number: state.number + 1,
             deadline: Some(deadline),
             done: false,
         };
@@ -43,6 +50,12 @@ impl Draining {
         waited.unwrap_or_else(PoisonError::into_inner).0.done
     }
 
+    /// Has the one who waits look around.
+    pub(in crate::governor) fn look(&self) {
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,12 +63,14 @@ impl Draining {
 
 impl Drain {
     pub(in crate::governor) fn new(shared: Arc<Draining>) -> Drain {
-        Drain { shared }
+        let number = shared.state().number;
+        Drain { shared, number }
     }
 
     /// How long the restart waits at the most, from now.
     pub fn remaining(&self) -> Duration {
-        let deadline = self.shared.state().deadline;
+        let state = *self.shared.state();
+        let deadline = state.deadline.filter(|_| state.number == self.number);
         deadline.map_or(Duration::ZERO, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         })
@@ -67,8 +82,12 @@ impl Drain {
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        self.shared.state().done = true;
-        self.shared.changed.notify_all();
+        let mut state = self.shared.state();
+        if state.number == self.number {
+            state.done = true;
+            drop(state);
+            self.shared.changed.notify_all();
+        }
     }
 }
 
@@ -77,5 +96,26 @@ impl fmt::Debug for Drain {
         f.debug_struct("Drain")
             .field("remaining", &self.remaining())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_ends_its_own_drain_and_no_later_one() {
+        let draining = Arc::<Draining>::default();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        draining.begin(deadline);
+        let late = Drain::new(Arc::clone(&draining));
+        draining.begin(deadline);
+        let token = Drain::new(Arc::clone(&draining));
+        assert_eq!(late.remaining(), Duration::ZERO);
+        drop(late);
+        assert!(!draining.wait(Duration::ZERO));
+        assert!(token.remaining() > Duration::from_secs(50));
+        drop(token);
+        assert!(draining.wait(Duration::ZERO));
     }
 }

@@ -7,6 +7,7 @@
 //! | `drain` | what is under way is answered first |
 //! | `listeners` | sockets that go to the new image |
 //! | `notify` | the service manager is told |
+//! | `signals` | a request to end at the last moment is not lost |
 //! | `exec` | how: a new image in the same process, an exit, an abort |
 
 mod drain;
@@ -14,6 +15,7 @@ mod exec;
 mod listeners;
 mod notify;
 mod policy;
+mod signals;
 mod state;
 
 pub use drain::Drain;
@@ -23,6 +25,7 @@ pub(super) use listeners::Listeners;
 pub(super) use notify::Notifier;
 pub use policy::Withheld;
 pub(super) use policy::{Policy, judge, spent};
+pub(super) use signals::Caught;
 pub(super) use state::{MOST_ROWS, State, unix_seconds};
 pub use state::{RestartRecord, StateError};
 

@@ -92,6 +92,12 @@ mod unix {
             ));
         }
 
+        /// The program ends for good. Nothing is told after that.
+        pub(in crate::governor) fn ending(&mut self) {
+            self.tell(format_args!("STOPPING=1"));
+            self.0 = None;
+        }
+
         /// Neither allocates nor waits; a manager that does not listen is none.
         fn tell(&self, message: std::fmt::Arguments<'_>) {
             use std::io::Write;
@@ -162,6 +168,12 @@ mod unix {
             notifier.reloading(Duration::from_secs(2));
             let said = hear();
             assert!(said.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{said}");
+            let mut notifier = notifier;
+            notifier.ending();
+            notifier.ready();
+            assert_eq!(hear(), "STOPPING=1");
+            manager.set_nonblocking(true).unwrap();
+            assert!(manager.recv(&mut [0]).is_err(), "nothing after the end");
         }
 
         #[test]
@@ -192,4 +204,5 @@ impl Notifier {
     pub(in crate::governor) fn ready(&self) {}
     pub(in crate::governor) fn reloading(&self, _within: std::time::Duration) {}
     pub(in crate::governor) fn stopping(&self, _within: std::time::Duration) {}
+    pub(in crate::governor) fn ending(&mut self) {}
 }

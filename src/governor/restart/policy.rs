@@ -69,6 +69,14 @@ pub enum Withheld {
         /// That far; `None` when nothing grows.
         seconds: Option<u64>,
     },
+    /// The last try failed, and the next waits, longer after each.
+    Failed {
+        /// When the next may be.
+        remaining: Duration,
+    },
+    /// The program is about to end: see [`Monitor::ending`](crate::Monitor::ending). A restart that
+    /// had begun is called off.
+    Ending,
     /// It is only a drill.
     Drill,
     /// It is only a dry run.
@@ -106,6 +114,14 @@ impl fmt::Display for Withheld {
                 "at the present rate the limit is {:.1} hours away",
                 *seconds as f64 / 3600.0
             ),
+            Withheld::Failed { remaining } => {
+                write!(
+                    f,
+                    "the last try failed; the next is in {} s",
+                    remaining.as_secs()
+                )
+            }
+            Withheld::Ending => f.write_str("the program is about to end"),
             Withheld::Drill => f.write_str("only a drill"),
             Withheld::DryRun => f.write_str("only a dry run"),
         }

@@ -21,6 +21,8 @@ pub(in crate::governor) struct State {
     /// So many are remembered: at least as many as the budget allows in an hour, or it would never
     /// be found spent.
     rows: usize,
+    /// What the last one took the place of.
+    made_room: Option<RestartRecord>,
     buffer: Vec<u8>,
 }
 
@@ -56,6 +58,7 @@ impl State {
                 restarts: Vec::with_capacity(rows),
             },
             rows,
+            made_room: None,
             buffer: Vec::with_capacity(room(rows)),
         };
         let Some(path) = path else {
@@ -119,13 +122,42 @@ impl State {
         self.is_kept
     }
 
-    /// Remembers a restart, on the disk when this answers `Ok`. The oldest makes room.
+    /// Remembers a restart, on the disk when this answers `Ok`, and not at all when not. The oldest
+    /// makes room.
     pub(in crate::governor) fn record(&mut self, row: RestartRecord) -> io::Result<()> {
-        if self.kept.restarts.len() == self.rows {
-            self.kept.restarts.remove(0);
-        }
+        let is_full = self.kept.restarts.len() == self.rows;
+        self.made_room = is_full.then(|| self.kept.restarts.remove(0));
         self.kept.restarts.push(row);
-        self.write()
+        let written = self.write();
+        if written.is_err() {
+            self.strike_out();
+        }
+        written
+    }
+
+    /// Strikes out the restart that was recorded last: it did not happen. It stays where that cannot
+    /// be written down.
+    pub(in crate::governor) fn withdraw(&mut self) -> io::Result<()> {
+        let Some(last) = self.kept.restarts.last().copied() else {
+            return Ok(());
+        };
+        let made_room = self.made_room;
+        self.strike_out();
+        let written = self.write();
+        if written.is_err() {
+            if made_room.is_some() {
+                self.kept.restarts.remove(0);
+            }
+            self.kept.restarts.push(last);
+        }
+        written
+    }
+
+    fn strike_out(&mut self) {
+        self.kept.restarts.pop();
+        if let Some(oldest) = self.made_room.take() {
+            self.kept.restarts.insert(0, oldest);
+        }
     }
 
     /// Remembers what the program holds after its start.
@@ -214,6 +246,27 @@ mod tests {
             let (state, _) = State::open(Some(path), budget).unwrap();
             assert!(is_spent(&state), "{budget}");
         }
+    }
+
+    #[test]
+    fn a_restart_that_did_not_happen_is_struck_out_and_what_made_room_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (mut state, _) = State::open(Some(path.clone()), 3).unwrap();
+        for at in 1..=LEAST_ROWS as u64 {
+            state.record(RestartRecord::telling(at)).unwrap();
+        }
+        let before = state.kept.clone();
+        state.record(RestartRecord::telling(1000)).unwrap();
+        assert_ne!(state.kept, before);
+        state.withdraw().unwrap();
+        assert_eq!(state.kept, before);
+        // And where nothing can be written, neither is anything remembered or forgotten.
+        folder.close().unwrap();
+        assert!(state.record(RestartRecord::telling(1000)).is_err());
+        assert_eq!(state.kept, before);
+        assert!(state.withdraw().is_err());
+        assert_eq!(state.kept, before);
     }
 
     #[test]
