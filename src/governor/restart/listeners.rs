@@ -8,6 +8,8 @@
 //! that connects between two images waits, and is not refused.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Sockets that can be handed over: the protocol sets no bound, memory that is reserved does.
 pub(in crate::governor) const MOST: usize = 64;
@@ -17,11 +19,23 @@ pub(in crate::governor) const MOST: usize = 64;
 const FIRST: i32 = 3;
 
 /// Copies of the sockets, and the variables that go with them.
+///
+/// Every descriptor that a restart needs is made when a socket is added: whoever has none left by
+/// then, or may have few, hears so at the start.
 #[cfg(unix)]
 pub(in crate::governor) struct Listeners {
-    sockets: Vec<(String, std::os::fd::OwnedFd)>,
+    sockets: Vec<Socket>,
     /// `LISTEN_PID=…`, `LISTEN_FDS=…`, `LISTEN_FDNAMES=…`, as `execve` wants them.
     variables: Vec<std::ffi::CString>,
+}
+
+/// Both descriptors stand above those of the protocol.
+#[cfg(unix)]
+struct Socket {
+    name: String,
+    copy: OwnedFd,
+    /// Gives its place to what stands where the socket has to go.
+    spare: OwnedFd,
 }
 
 #[cfg(unix)]
@@ -37,7 +51,7 @@ impl Listeners {
     pub(in crate::governor) fn add(
         &mut self,
         name: &str,
-        socket: std::os::fd::BorrowedFd<'_>,
+        socket: BorrowedFd<'_>,
     ) -> io::Result<()> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b':';
@@ -47,13 +61,32 @@ impl Listeners {
                  without `:`"
             )));
         }
-        let copy = socket.try_clone_to_owned()?;
-        self.sockets.retain(|(known, _)| known != name);
-        if self.sockets.len() == MOST {
+        let others = self.sockets.iter().filter(|known| known.name != name);
+        let count = others.count() + 1;
+        if count > MOST {
             return Err(invalid(format!("more than {MOST} sockets to hand over")));
         }
-        self.sockets.push((name.to_owned(), copy));
-        let names: Vec<&str> = self.sockets.iter().map(|(name, _)| name.as_str()).collect();
+        // Those of before first: they have to make way for one more.
+        let above = FIRST + count as i32;
+        for known in &mut self.sockets {
+            for descriptor in [&mut known.copy, &mut known.spare] {
+                if descriptor.as_raw_fd() < above {
+                    *descriptor = duplicate(descriptor.as_fd(), above)?;
+                }
+            }
+        }
+        let added = Socket {
+            name: name.to_owned(),
+            copy: duplicate(socket, above)?,
+            spare: duplicate(socket, above)?,
+        };
+        self.sockets.retain(|known| known.name != name);
+        self.sockets.push(added);
+        let names: Vec<&str> = self
+            .sockets
+            .iter()
+            .map(|known| known.name.as_str())
+            .collect();
         self.variables = [
             // The process keeps its id over `execve`.
             format!("LISTEN_PID={}", std::process::id()),
@@ -73,32 +106,27 @@ impl Listeners {
     /// Puts the sockets where the protocol wants them. What stands there is kept aside, so that it
     /// can be put back by [`Moved::undo`] should `execve` fail.
     ///
-    /// Allocates nothing. Other threads that use one of these descriptors meanwhile find a socket
-    /// instead: the caller goes straight on to `execve`, which ends them.
-    pub(super) fn put_in_place(&self) -> io::Result<Moved> {
-        use std::os::fd::AsRawFd;
+    /// Allocates nothing, and needs no descriptor that is not there. Other threads that use one of
+    /// these descriptors meanwhile find a socket instead: the caller goes straight on to `execve`,
+    /// which ends them.
+    pub(super) fn put_in_place(&self) -> io::Result<Moved<'_>> {
         let mut moved = Moved {
-            saved: [-1; MOST],
-            count: self.sockets.len(),
+            sockets: &self.sockets,
+            count: 0,
+            saved: [false; MOST],
         };
-        let above = FIRST + MOST as i32;
-        let mut sources = [-1; MOST];
-        for (index, (_, socket)) in self.sockets.iter().enumerate() {
-            // Our copies may themselves stand where another has to go.
-            sources[index] = duplicate(socket.as_raw_fd(), above)?;
-            // -1 where nothing stands.
-            moved.saved[index] = duplicate(FIRST + index as i32, above).unwrap_or(-1);
-        }
-        for (index, &source) in sources[..moved.count].iter().enumerate() {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let place = FIRST + index as i32;
+            // Fails only where nothing stands.
+            moved.saved[index] = replace(place, socket.spare.as_raw_fd()).is_ok();
+            moved.count = index + 1;
             // SAFETY: takes the place of a descriptor that was kept aside; without the flag that
             // would close it in the new image.
-            if unsafe { libc::dup2(source, FIRST + index as i32) } < 0 {
+            if unsafe { libc::dup2(socket.copy.as_raw_fd(), place) } < 0 {
                 let error = io::Error::last_os_error();
                 moved.undo();
                 return Err(error);
             }
-            // SAFETY: a copy of our own making.
-            unsafe { libc::close(source) };
         }
         Ok(moved)
     }
@@ -106,36 +134,55 @@ impl Listeners {
 
 /// A copy at `least` or above, closed in a new image.
 #[cfg(unix)]
-fn duplicate(descriptor: i32, least: i32) -> io::Result<i32> {
+fn duplicate(descriptor: BorrowedFd<'_>, least: i32) -> io::Result<OwnedFd> {
     // SAFETY: makes a new descriptor and touches no other.
-    match unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, least) } {
-        -1 => Err(io::Error::last_os_error()),
-        copy => Ok(copy),
+    match unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) } {
+        -1 => {
+            let error = io::Error::last_os_error();
+            let why = format!("no descriptor from {least} on: see RLIMIT_NOFILE: {error}");
+            Err(io::Error::new(error.kind(), why))
+        }
+        // SAFETY: just made, and nobody else's.
+        copy => Ok(unsafe { OwnedFd::from_raw_fd(copy) }),
     }
+}
+
+/// Has `to` be what `from` is, closed in a new image.
+#[cfg(unix)]
+fn replace(from: i32, to: i32) -> io::Result<()> {
+    // SAFETY: `to` is a descriptor that is kept for that; the flag is set before any `execve`.
+    unsafe {
+        if libc::dup2(from, to) < 0 || libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// What stood at the descriptors of the protocol.
 #[cfg(unix)]
-pub(super) struct Moved {
-    saved: [i32; MOST],
+pub(super) struct Moved<'a> {
+    sockets: &'a [Socket],
+    /// So many have been moved.
     count: usize,
+    /// Where something stood.
+    saved: [bool; MOST],
 }
 
 #[cfg(unix)]
-impl Moved {
+impl Moved<'_> {
+    /// Puts back what was there, or closes the copy where nothing was. What is put back is closed in
+    /// a later image, as descriptors of a Rust program are.
     pub(super) fn undo(self) {
-        for (index, &saved) in self.saved[..self.count].iter().enumerate() {
+        for (index, socket) in self.sockets[..self.count].iter().enumerate() {
             let place = FIRST + index as i32;
-            // SAFETY: puts back what was there, or closes the copy where nothing was. What is put
-            // back is closed in a later image, as descriptors of a Rust program are.
-            unsafe {
-                if saved < 0 {
-                    libc::close(place);
-                } else {
-                    libc::dup2(saved, place);
-                    libc::fcntl(place, libc::F_SETFD, libc::FD_CLOEXEC);
-                    libc::close(saved);
-                }
+            if self.saved[index] {
+                let _ = replace(socket.spare.as_raw_fd(), place);
+                // What stood there belongs to the program, which may close it: no copy stays.
+                let _ = replace(socket.copy.as_raw_fd(), socket.spare.as_raw_fd());
+            } else {
+                // SAFETY: the copy that `put_in_place` made.
+                unsafe { libc::close(place) };
             }
         }
     }
