@@ -2,28 +2,42 @@
 //! anybody away.
 //!
 //! First every response says `Connection: close`, while new connections are still taken: who keeps
-//! one open for many requests comes back on a new one. Then nobody is let in any more: connections
-//! wait in the kernel's queue, which belongs to the socket and goes to the new image with it. When
-//! the last one inside has left, the restart follows.
+//! one open for many requests comes back on a new one, and who is silent for a while has a chance to
+//! hear it. Then nobody is let in any more: connections wait in the kernel's queue, which belongs to
+//! the socket and goes to the new image with it. Requests that are under way are answered, whatever
+//! time that takes within the deadline; when there is none left, the restart follows. Only those are
+//! cut off who hold a connection open and ask nothing.
 
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use plimsoll::Drain;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long one who holds a connection open and asks nothing is waited for, in each half.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long one who holds a connection open and asks nothing has to hear that it is to be closed: this,
+/// and a third of the deadline at the most. Meanwhile the door is open.
+const CHANCE: Duration = Duration::from_secs(3);
+
+/// How long one who came in just before the door was shut has to ask.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 pub struct Gate {
     /// Connections that came in before and after the first half began.
     inside: [AtomicUsize; 2],
+    /// Those of them with a request that has begun to come in and is not yet answered to its end.
+    asking: AtomicUsize,
+    /// Requests that are being worked at.
+    worked_at: AtomicUsize,
     closing: AtomicBool,
     entry: Mutex<Entry>,
 }
@@ -36,18 +50,23 @@ struct Entry {
 }
 
 impl Gate {
-    /// Whether a response should ask for the connection to be closed.
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+    /// From now on every response is the last on its connection.
+    pub fn announce(&self) {
+        self.closing.store(true, Ordering::Release);
     }
 
-    /// Empties the house, then lets the restart follow.
+    /// Empties the house, once that is [announced](Self::announce), then lets the restart follow.
     pub async fn close(&self, token: Drain) {
-        self.closing.store(true, Ordering::Release);
-        self.wait_for(&token, || self.count(0) == 0).await;
-        self.entry().shut = true;
-        self.wait_for(&token, || self.count(0) + self.count(1) == 0)
+        let until = Instant::now() + CHANCE.min(token.remaining() / 3);
+        self.wait_for(&token, || self.count(0) == 0 || Instant::now() >= until)
             .await;
+        self.shut();
+        let until = Instant::now() + FIRST_WORD;
+        self.wait_for(&token, || {
+            let is_empty = self.count(0) + self.count(1) == 0;
+            is_empty || (!self.is_busy() && Instant::now() >= until)
+        })
+        .await;
         token.done();
     }
 
@@ -61,11 +80,26 @@ impl Gate {
         }
     }
 
-    async fn wait_for(&self, token: &Drain, empty: impl Fn() -> bool) {
-        let until = Instant::now() + IDLE.min(token.remaining() / 2);
-        while !empty() && Instant::now() < until {
+    fn shut(&self) {
+        let mut entry = self.entry();
+        // Unless it has been opened meanwhile.
+        entry.shut = self.is_closing();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Within the deadline, and unless it is opened again.
+    async fn wait_for(&self, token: &Drain, is_over: impl Fn() -> bool) {
+        while !is_over() && self.is_closing() && !token.remaining().is_zero() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Whether a request is under way: on the wire, either way, or in work.
+    fn is_busy(&self) -> bool {
+        self.asking.load(Ordering::Acquire) + self.worked_at.load(Ordering::Acquire) > 0
     }
 
     fn count(&self, half: usize) -> usize {
@@ -74,6 +108,33 @@ impl Gate {
 
     fn entry(&self) -> std::sync::MutexGuard<'_, Entry> {
         self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Around all work: counts it, and has its response close the connection while the house is emptied.
+pub async fn attend(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let work = Work::begin(gate);
+    let mut response = next.run(request).await;
+    if work.0.is_closing() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+/// A request that is being worked at, or was given up.
+struct Work(Arc<Gate>);
+
+impl Work {
+    fn begin(gate: Arc<Gate>) -> Work {
+        gate.worked_at.fetch_add(1, Ordering::AcqRel);
+        Work(gate)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.worked_at.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -91,12 +152,18 @@ impl Guarded {
             entry.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let accepted = std::task::ready!(self.listener.poll_accept(context));
+        let accepted = ready!(self.listener.poll_accept(context));
         Poll::Ready(accepted.map(|(stream, address)| {
             let half = usize::from(self.gate.is_closing());
             self.gate.inside[half].fetch_add(1, Ordering::AcqRel);
             let gate = Arc::clone(&self.gate);
-            (Guest { stream, gate, half }, address)
+            let guest = Guest {
+                stream,
+                gate,
+                half,
+                says: Says::Nothing,
+            };
+            (guest, address)
         }))
     }
 }
@@ -128,10 +195,34 @@ pub struct Guest {
     stream: TcpStream,
     gate: Arc<Gate>,
     half: usize,
+    says: Says,
+}
+
+/// What goes on on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// It is held open, and nothing more.
+    Nothing,
+    /// Some of a request has come in.
+    Asks,
+    /// Some of an answer has been written, and may not have been sent yet.
+    IsAnswered,
+}
+
+impl Guest {
+    fn now(&mut self, says: Says) {
+        let before = std::mem::replace(&mut self.says, says);
+        match (before == Says::Nothing, says == Says::Nothing) {
+            (true, false) => self.gate.asking.fetch_add(1, Ordering::AcqRel),
+            (false, true) => self.gate.asking.fetch_sub(1, Ordering::AcqRel),
+            _ => return,
+        };
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.now(Says::Nothing);
         self.gate.inside[self.half].fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -142,7 +233,12 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.now(Says::Asks);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -152,7 +248,9 @@ impl AsyncWrite for Guest {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.now(Says::IsAnswered);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -160,15 +258,22 @@ impl AsyncWrite for Guest {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
+        self.now(Says::IsAnswered);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
+    /// What was written is with the kernel, which sends it though the process be another by then.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if self.says == Says::IsAnswered {
+            self.now(Says::Nothing);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

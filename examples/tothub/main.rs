@@ -128,6 +128,7 @@ fn start_monitor(
             .state_file(flags.data.join("plimsoll.state"))
             .drain(Duration::from_secs(10), move |token| {
                 let gate = Arc::clone(&closing);
+                gate.announce();
                 runtime.spawn(async move { gate.close(token).await });
             })
             .on_event(move |event| {

@@ -2,10 +2,9 @@
 
 use crate::pages::Key;
 use crate::store::CHILDREN;
-use crate::{App, report};
-use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use crate::{App, gate, report};
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -24,20 +23,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/reports/nightly", post(nightly))
         .route("/api/system/memory-stats", get(memory_stats))
         .layer(axum::middleware::from_fn_with_state(
-            Arc::clone(&app),
-            close_when_asked,
+            Arc::clone(&app.gate),
+            gate::attend,
         ))
         .with_state(app)
-}
-
-/// While the house is being emptied, every response is the last on its connection.
-async fn close_when_asked(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if app.gate.is_closing() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
 }
 
 type Fields = Query<HashMap<String, String>>;
