@@ -171,12 +171,14 @@ async fn serve(
     );
     app.monitor.ready();
     let until = flags.duration;
-    axum::serve(listener, routes::router(app))
+    axum::serve(listener, routes::router(Arc::clone(&app)))
         .with_graceful_shutdown(async move {
             tokio::select! {
                 () = time_is_up(until) => {}
                 () = told_to_stop() => {}
             }
+            // Before anything else: a restart that drains at this moment is not to follow.
+            app.monitor.ending();
         })
         .await?;
     Ok(())

@@ -1,0 +1,87 @@
+//! The service is told to end while it restarts: it ends, and does not come back.
+#![cfg(all(target_os = "linux", feature = "serde"))]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
+
+mod tothub;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Tells a service that leaks to end so long after a restart has begun, and answers how and after
+/// what time it ended, and what it said.
+fn told_after(data: &Path, delay: Duration) -> (ExitStatus, Duration, String) {
+    let mut service = Command::new(tothub::path())
+        .args(["--scenario", "leak", "--leak-mib-per-second", "100"])
+        .args(["--limit", "256MiB", "--cooldown", "0", "--port", "0"])
+        .arg("--data")
+        .arg(data)
+        .env("RUST_LOG", "warn")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the service runs");
+    let mut out = BufReader::new(service.stdout.take().expect("piped"));
+    let mut said = String::new();
+    out.read_line(&mut said).expect("its first line");
+    let address = said.trim().rsplit('/').next().unwrap().to_owned();
+    // A connection that is held open, so that there is a drain to speak of.
+    let mut held = TcpStream::connect(address).expect("it listens");
+    held.write_all(b"GET /health HTTP/1.1\r\nHost: tothub\r\n\r\n")
+        .unwrap();
+    assert_ne!(held.read(&mut [0; 1000]).unwrap(), 0);
+
+    let mut log = BufReader::new(service.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains(" restarting ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "ended by itself");
+    }
+    let rest = std::thread::spawn(move || log.read_to_string(&mut String::new()));
+    std::thread::sleep(delay);
+    let told = Instant::now();
+    // SAFETY: sends a signal to a child that has not been waited for.
+    unsafe { libc::kill(service.id() as i32, libc::SIGTERM) };
+    let status = loop {
+        if let Some(status) = service.try_wait().unwrap() {
+            break status;
+        }
+        if told.elapsed() > Duration::from_secs(10) {
+            service.kill().unwrap();
+            panic!("goes on, told {delay:?} after a restart had begun");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let after = told.elapsed();
+    rest.join().unwrap().unwrap();
+    out.read_to_string(&mut said).unwrap();
+    (status, after, said)
+}
+
+#[test]
+fn a_service_that_is_told_to_end_at_any_moment_of_a_restart_ends() {
+    let data = tothub::filled();
+    let mut called_off = 0;
+    let mut longest = Duration::ZERO;
+    // Over the drain, the exec and the start of the new image.
+    for step in 0..10 {
+        let (status, after, said) = told_after(data.path(), Duration::from_millis(step * 35));
+        longest = longest.max(after);
+        let images = said.matches("tothub listens").count();
+        // At once, where there was no handler yet or any more; by its own end everywhere else.
+        if status.signal() != Some(libc::SIGTERM) {
+            assert!(status.success(), "{status}: {said}");
+            assert!(said.contains("alive after"), "{said}");
+            called_off += u32::from(images == 1);
+        }
+        assert!(images <= 2, "{said}");
+    }
+    println!("10 services ended, {called_off} of them out of a drain, after at most {longest:?}");
+    assert!(called_off >= 3, "too few to show anything");
+}
