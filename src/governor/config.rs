@@ -15,6 +15,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// The standard library allocates for paths of 384 bytes or more, with `.damaged` and a zero at the
+/// end; the state is written where nothing can be allocated.
+const LONGEST_PATH: usize = 360;
+
 /// Settings of a [`Monitor`]. The defaults suit a service; only the restart has to be asked for.
 ///
 /// ```no_run
@@ -247,6 +251,16 @@ impl MonitorBuilder {
                 "at most 100,000 samples",
             );
         }
+        let path = self.state_file.as_ref();
+        if let Some(length) = path.map(|path| path.as_os_str().len())
+            && length > LONGEST_PATH
+        {
+            fault(
+                "state_file",
+                format!("a path of {length} bytes"),
+                "at most 360 bytes",
+            );
+        }
         let budget = self.policy.budget_per_hour;
         if self.policy.how.is_some() && !(1..=MOST_ROWS as u32).contains(&budget) {
             fault(
@@ -358,6 +372,17 @@ mod tests {
             .restart_budget(0);
         let settings: Vec<_> = builder.faults().iter().map(|fault| fault.setting).collect();
         assert_eq!(settings, ["limit", "interval", "restart_budget"]);
+    }
+
+    #[test]
+    fn a_path_that_would_be_allocated_for_is_named() {
+        let of = |length| MonitorBuilder::default().state_file("x".repeat(length));
+        let said = StartError::Config(of(361).faults()).to_string();
+        assert_eq!(
+            said,
+            "`state_file` is a path of 361 bytes: expected at most 360 bytes"
+        );
+        assert_eq!(of(360).faults(), []);
     }
 
     #[test]

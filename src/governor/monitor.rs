@@ -351,10 +351,19 @@ impl Monitor {
     /// a level lasts it is told so here and now.
     pub fn register<C: Shrink + 'static>(&self, cache: &Arc<C>) {
         self.shared.caches.add(weak(cache));
-        // After it was added: a level that is entered from here on asks all caches.
-        let level = self.level();
-        if level > Level::Normal && self.mode == Mode::Act {
+        if self.mode != Mode::Act {
+            return;
+        }
+        // After it was added: a level that is entered from here on asks all caches. What is told here
+        // may come after what such a level tells, so it is told until that is the level.
+        let mut told = Level::Normal;
+        loop {
+            let level = self.level();
+            if level == told {
+                return;
+            }
             cache.shrink(level);
+            told = level;
         }
     }
 

@@ -93,7 +93,7 @@ fn held_by(file: &File) -> Option<u32> {
 /// The process that has a lock on a file that is not ours.
 #[cfg(unix)]
 fn holder(name: &Path) -> Option<u32> {
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    use std::os::unix::fs::OpenOptionsExt;
     let about = std::fs::symlink_metadata(name).ok()?;
     if about.is_symlink() {
         return None;
@@ -102,11 +102,10 @@ fn holder(name: &Path) -> Option<u32> {
     let opened = File::options().read(true).custom_flags(flags).open(name);
     match opened {
         Ok(file) => held_by(&file),
-        Err(_) => listed(
-            &std::fs::read_to_string("/proc/locks").ok()?,
-            (libc::major(about.dev()), libc::minor(about.dev())),
-            about.ino(),
-        ),
+        #[cfg(target_os = "linux")]
+        Err(_) => listed(&std::fs::read_to_string("/proc/locks").ok()?, &about),
+        #[cfg(not(target_os = "linux"))]
+        Err(_) => None,
     }
 }
 
@@ -116,9 +115,15 @@ fn holder(_name: &Path) -> Option<u32> {
 }
 
 /// The process that `/proc/locks` names: `1: POSIX  ADVISORY  WRITE 123 00:1f:4567 0 EOF`.
-#[cfg(unix)]
-fn listed(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
-    let file = format!("{major:02x}:{minor:02x}:{inode}");
+#[cfg(target_os = "linux")]
+fn listed(locks: &str, about: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let (major, minor) = (libc::major(about.dev()), libc::minor(about.dev()));
+    find(locks, &format!("{major:02x}:{minor:02x}:{}", about.ino()))
+}
+
+#[cfg(target_os = "linux")]
+fn find(locks: &str, file: &str) -> Option<u32> {
     locks.lines().find_map(|line| {
         let mut words = line.split_whitespace().skip(4);
         let process_id = words.next()?.parse().ok()?;
@@ -130,28 +135,19 @@ fn listed(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_holder_of_a_lock_is_found_in_the_kernels_list() {
         let locks = "1: POSIX  ADVISORY  WRITE 123 00:1f:4567 0 EOF\n\
                      2: FLOCK  ADVISORY  WRITE 77 103:02:45670 0 EOF\n";
-        assert_eq!(listed(locks, (0, 0x1f), 4567), Some(123));
-        assert_eq!(listed(locks, (0x103, 2), 45670), Some(77));
-        assert_eq!(listed(locks, (0, 0x1f), 456), None);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_kernels_list_has_a_lock_of_our_own() {
-        use std::os::unix::fs::MetadataExt;
+        assert_eq!(find(locks, "00:1f:4567"), Some(123));
+        assert_eq!(find(locks, "103:02:45670"), Some(77));
+        assert_eq!(find(locks, "00:1f:456"), None);
+        // And a real one, but on file systems that lie about their device, such as overlays.
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let (file, set_aside) = lock(&path).unwrap();
-        assert!(set_aside.is_none());
-        let about = file.metadata().unwrap();
+        let (file, _) = lock(&folder.path().join("state")).unwrap();
         let locks = std::fs::read_to_string("/proc/locks").unwrap();
-        let numbers = (libc::major(about.dev()), libc::minor(about.dev()));
-        // File systems that lie about their device, such as overlays, are not found.
-        let found = listed(&locks, numbers, about.ino());
+        let found = listed(&locks, &file.metadata().unwrap());
         assert!(found.is_none_or(|process_id| process_id == std::process::id()));
     }
 
