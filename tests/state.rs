@@ -5,6 +5,8 @@
     reason = "what a test found is part of its result"
 )]
 
+mod truth;
+
 use plimsoll::{EventKind, Monitor, Plimsoll, Restart, RestartError};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
@@ -105,6 +107,7 @@ fn run_by_us(folder: &Path) {
 
 #[test]
 fn state_and_lock_of_another_user_are_set_aside() {
+    let _alone = truth::alone();
     let folder = folder(0o777);
     run_by_us(folder.path());
     let Some((account, code)) = run_by_another(folder.path()) else {
@@ -125,6 +128,7 @@ fn state_and_lock_of_another_user_are_set_aside() {
 
 #[test]
 fn what_is_in_use_by_another_user_is_left_alone() {
+    let _alone = truth::alone();
     let folder = folder(0o777);
     let state = folder.path().join("state");
     let monitor = Monitor::builder().state_file(&state).start().unwrap();
@@ -140,6 +144,7 @@ fn what_is_in_use_by_another_user_is_left_alone() {
 /// As in `/tmp`: whoever comes first would otherwise keep the service from starting.
 #[test]
 fn where_it_cannot_be_set_aside_the_program_runs_and_does_not_restart() {
+    let _alone = truth::alone();
     let folder = folder(0o1777);
     run_by_us(folder.path());
     let Some((account, code)) = run_by_another(folder.path()) else {
