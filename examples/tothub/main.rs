@@ -7,7 +7,8 @@
 //! It is small and real: axum in front, SQLite in a file behind, a cache of pages between them,
 //! and Plimsoll under all of it. With `--scenario leak` it forgets some MiB a second, as a service
 //! with a bug would; the monitor shrinks the cache, purges, and restarts the program in place
-//! before the kernel ends it. `--for` counts from the start of the process, over all restarts, and
+//! before the kernel ends it. Ten more scenarios, five leaks and five healthy loads, are there to be
+//! told from each other. `--for` counts from the start of the process, over all restarts, and
 //! ends with an account of what happened.
 #![allow(
     clippy::print_stdout,
@@ -18,15 +19,16 @@
 mod account;
 mod flags;
 mod gate;
-mod leak;
 mod pages;
 mod process;
 mod report;
 mod routes;
+mod scenario;
 mod store;
+mod values;
 mod watchdog;
 
-use flags::{Flags, Governor, Scenario};
+use flags::{Flags, Governor};
 use gate::{Gate, Guarded};
 use pages::Pages;
 use plimsoll::{EventKind, Fault, Monitor, Restart};
@@ -96,9 +98,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         monitor,
         gate,
     });
-    if let Scenario::Leak { mib_per_second } = flags.scenario {
-        leak::start(mib_per_second)?;
-    }
+    scenario::start(
+        flags.scenario,
+        flags.rates,
+        flags.duration,
+        &app.store,
+        runtime.handle().clone(),
+    )?;
     if flags.governor == Governor::Watchdog {
         watchdog::start(Arc::downgrade(&app))?;
     }
