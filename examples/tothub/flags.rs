@@ -9,7 +9,7 @@ pub const USAGE: &str = "\
 usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
               [--limit BYTES] [--leak-mib-per-second N] [--rate-mib-per-minute N]
               [--cooldown SECONDS] [--sustained SECONDS] [--budget RESTARTS_AN_HOUR]
-              [--port N] [--data FOLDER]
+              [--port N] [--data FOLDER] [--record FILE] [--record-interval-ms N]
 
   --scenario none          only answers (default)
   --scenario leak          forgets memory for as long as it runs
@@ -37,6 +37,8 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
   --budget N               restarts in an hour at the most (default 1000 when leaking, else 3)
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
+  --record FILE            writes a CSV of the heap: t_seconds,bytes,blocks
+  --record-interval-ms N   a row every so often, 1 to 3600000 (default 500)
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Flags {
     pub budget: u32,
     pub port: u16,
     pub data: PathBuf,
+    pub record: Option<PathBuf>,
+    pub record_interval: Duration,
 }
 
 impl Flags {
@@ -79,6 +83,8 @@ impl Flags {
             budget: 0,
             port: 5000,
             data: PathBuf::from("target/tothub"),
+            record: None,
+            record_interval: Duration::from_millis(500),
         };
         while let Some(flag) = words.next() {
             if flag == "--help" || flag == "-h" {
@@ -119,6 +125,11 @@ impl Flags {
                 "--budget" => budget = Some(number(&flag, &value()?, 1, 1_000_000)? as u32),
                 "--port" => flags.port = number(&flag, &value()?, 0, 65_535)? as u16,
                 "--data" => flags.data = PathBuf::from(value()?),
+                "--record" => flags.record = Some(PathBuf::from(value()?)),
+                "--record-interval-ms" => {
+                    let milliseconds = number(&flag, &value()?, 1, 3_600_000)?;
+                    flags.record_interval = Duration::from_millis(milliseconds);
+                }
                 _ => return Err(format!("unknown flag `{flag}`")),
             }
         }
