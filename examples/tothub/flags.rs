@@ -1,15 +1,33 @@
 //! The command line.
 
+use crate::scenario::{Rates, Scenario};
+use crate::values::{bytes, choice, number};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub const USAGE: &str = "\
-usage: tothub [--scenario none|leak] [--for SECONDS] [--governor on|off|watchdog]
-              [--limit BYTES] [--leak-mib-per-second N] [--cooldown SECONDS]
-              [--sustained SECONDS] [--budget RESTARTS_AN_HOUR] [--port N] [--data FOLDER]
+usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
+              [--limit BYTES] [--leak-mib-per-second N] [--rate-mib-per-minute N]
+              [--cooldown SECONDS] [--sustained SECONDS] [--budget RESTARTS_AN_HOUR]
+              [--port N] [--data FOLDER] [--record FILE] [--record-interval-ms N]
 
+  --scenario none          only answers (default)
   --scenario leak          forgets memory for as long as it runs
   --leak-mib-per-second N  that much of it, 1 to 10000 (default 12)
+  --scenario NAME          is visited, and has one of five leaks:
+                             leak-map         sessions that are never ended
+                             leak-cycle       records that point at each other
+                             leak-task        tasks that wait for ever
+                             leak-connection  buffers that outlive their connections
+                             leak-log         an audit log in memory
+                           or one of five loads that look like it, and are healthy:
+                             cache-fill       a cache that fills up to its cap
+                             batch            a job that gives back what it takes
+                             sawtooth         a buffer that is flushed again and again
+                             daily            sessions by day and by night
+                             start-up         data loaded when it is first asked for
+  --rate-mib-per-minute N  that these leaks forget, or that these loads swing by in one and a half
+                           minutes' worth, 1 to 1000 (default 24)
   --for SECONDS            ends then, counted from the start of the process over all restarts
   --governor off           watches, but neither acts nor restarts
   --governor watchdog      looks at resident memory every 30 s and restarts at 80 %, as others do
@@ -19,13 +37,9 @@ usage: tothub [--scenario none|leak] [--for SECONDS] [--governor on|off|watchdog
   --budget N               restarts in an hour, 1 to 1000 (default 1000 when leaking, else 3)
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
+  --record FILE            writes a CSV of the heap: t_seconds,bytes,blocks
+  --record-interval-ms N   a row every so often, 1 to 3600000 (default 500)
 ";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    None,
-    Leak { mib_per_second: u64 },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Governor {
@@ -37,6 +51,7 @@ pub enum Governor {
 #[derive(Debug)]
 pub struct Flags {
     pub scenario: Scenario,
+    pub rates: Rates,
     pub duration: Option<Duration>,
     pub governor: Governor,
     pub limit: Option<u64>,
@@ -45,17 +60,21 @@ pub struct Flags {
     pub budget: u32,
     pub port: u16,
     pub data: PathBuf,
+    pub record: Option<PathBuf>,
+    pub record_interval: Duration,
 }
 
 impl Flags {
     /// `None` when help was asked for.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Flags>, String> {
-        let mut leaks = false;
-        let mut mib_per_second = 12;
         let mut cooldown = None;
         let mut budget = None;
         let mut flags = Flags {
             scenario: Scenario::None,
+            rates: Rates {
+                leak_mib_per_second: 12,
+                mib_per_minute: 24,
+            },
             duration: None,
             governor: Governor::On,
             limit: None,
@@ -64,6 +83,8 @@ impl Flags {
             budget: 0,
             port: 5000,
             data: PathBuf::from("target/tothub"),
+            record: None,
+            record_interval: Duration::from_millis(500),
         };
         while let Some(flag) = words.next() {
             if flag == "--help" || flag == "-h" {
@@ -76,7 +97,10 @@ impl Flags {
                     .ok_or(format!("`{flag}` wants a value"))
             };
             match flag.as_str() {
-                "--scenario" => leaks = choice(&flag, &value()?, ["none", "leak"])? == 1,
+                "--scenario" => {
+                    let choices = Scenario::ALL.map(|(name, _)| name);
+                    flags.scenario = Scenario::ALL[choice(&flag, &value()?, choices)?].1;
+                }
                 "--governor" => {
                     let choices = ["off", "on", "watchdog"];
                     flags.governor = [Governor::Off, Governor::On, Governor::Watchdog]
@@ -92,62 +116,29 @@ impl Flags {
                 }
                 "--limit" => flags.limit = Some(bytes(&flag, &value()?)?),
                 "--leak-mib-per-second" => {
-                    mib_per_second = number(&flag, &value()?, 1, 10_000)?;
+                    flags.rates.leak_mib_per_second = number(&flag, &value()?, 1, 10_000)?;
+                }
+                "--rate-mib-per-minute" => {
+                    flags.rates.mib_per_minute = number(&flag, &value()?, 1, 1_000)?;
                 }
                 "--cooldown" => cooldown = Some(number(&flag, &value()?, 0, 1_000_000)?),
                 "--budget" => budget = Some(number(&flag, &value()?, 1, 1000)? as u32),
                 "--port" => flags.port = number(&flag, &value()?, 0, 65_535)? as u16,
                 "--data" => flags.data = PathBuf::from(value()?),
+                "--record" => flags.record = Some(PathBuf::from(value()?)),
+                "--record-interval-ms" => {
+                    let milliseconds = number(&flag, &value()?, 1, 3_600_000)?;
+                    flags.record_interval = Duration::from_millis(milliseconds);
+                }
                 _ => return Err(format!("unknown flag `{flag}`")),
             }
         }
+        let leaks = flags.scenario.leaks();
         if leaks {
-            flags.scenario = Scenario::Leak { mib_per_second };
             flags.sustained = flags.sustained.or(Some(Duration::from_secs(1)));
         }
         flags.cooldown = Duration::from_secs(cooldown.unwrap_or(if leaks { 5 } else { 300 }));
         flags.budget = budget.unwrap_or(if leaks { 1000 } else { 3 });
         Ok(Some(flags))
     }
-}
-
-fn choice<const N: usize>(flag: &str, value: &str, choices: [&str; N]) -> Result<usize, String> {
-    choices
-        .iter()
-        .position(|&choice| choice == value)
-        .ok_or_else(|| {
-            let expected = choices.map(|choice| format!("`{choice}`")).join(" or ");
-            format!("`{flag}` is `{value}`: expected {expected}")
-        })
-}
-
-fn number(flag: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
-    match value.parse() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "`{flag}` is `{value}`: expected a whole number from {least} to {most}"
-        )),
-    }
-}
-
-/// Digits, and a unit if one is wanted.
-fn bytes(flag: &str, value: &str) -> Result<u64, String> {
-    let wrong = || format!("`{flag}` is `{value}`: expected bytes above 0, as 268435456 or 256MiB");
-    let digits = value
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(value.len());
-    let (number, unit) = value.split_at(digits);
-    let unit = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(wrong)
 }

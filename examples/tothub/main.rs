@@ -7,8 +7,9 @@
 //! It is small and real: axum in front, SQLite in a file behind, a cache of pages between them,
 //! and Plimsoll under all of it. With `--scenario leak` it forgets some MiB a second, as a service
 //! with a bug would; the monitor shrinks the cache, purges, and restarts the program in place
-//! before the kernel ends it. `--for` counts from the start of the process, over all restarts, and
-//! ends with an account of what happened.
+//! before the kernel ends it. Ten more scenarios, five leaks and five healthy loads, are there to
+//! be told from each other, and `--record` keeps what the heap did. `--for` counts from the start
+//! of the process, over all restarts, and ends with an account of what happened.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -18,15 +19,17 @@
 mod account;
 mod flags;
 mod gate;
-mod leak;
 mod pages;
 mod process;
+mod record;
 mod report;
 mod routes;
+mod scenario;
 mod store;
+mod values;
 mod watchdog;
 
-use flags::{Flags, Governor, Scenario};
+use flags::{Flags, Governor};
 use gate::{Gate, Guarded};
 use pages::Pages;
 use plimsoll::{EventKind, Fault, Monitor, Restart};
@@ -78,6 +81,9 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: who connects from now on waits, and is not refused.
     let listener = listen(flags.port)?;
+    if let Some(path) = &flags.record {
+        record::start(path, flags.record_interval)?;
+    }
     let store = Arc::new(Store::open(&flags.data)?);
     let pages = Arc::new(Pages::default());
     let gate = Arc::new(Gate::default());
@@ -96,9 +102,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         monitor,
         gate,
     });
-    if let Scenario::Leak { mib_per_second } = flags.scenario {
-        leak::start(mib_per_second)?;
-    }
+    scenario::start(
+        flags.scenario,
+        flags.rates,
+        flags.duration,
+        &app.store,
+        runtime.handle().clone(),
+    )?;
     if flags.governor == Governor::Watchdog {
         watchdog::start(Arc::downgrade(&app))?;
     }
