@@ -76,6 +76,8 @@ pub mod figures;
 mod governor;
 #[cfg(not(plimsoll_loom))]
 pub mod testing;
+#[cfg(not(plimsoll_loom))]
+pub mod trend;
 
 #[cfg(not(plimsoll_loom))]
 pub use self::{

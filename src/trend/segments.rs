@@ -1,0 +1,125 @@
+//! Where a series changes its course: the best division into straight pieces.
+//!
+//! Optimal partitioning (Jackson et al., *An algorithm for optimal partitioning of data on an
+//! interval*, IEEE Signal Processing Letters 12, 2005) with a penalty for each piece, as the Bayesian
+//! information criterion has it. The cost of any piece comes from running sums in constant time, so
+//! all of it is quadratic in the number of points, which is at most 120.
+
+use super::points::{Points, spread};
+
+/// Points are thinned to this many for the search.
+pub(super) const COARSE: usize = 120;
+
+/// Pieces that are kept, from the end.
+pub(super) const PIECES: usize = 24;
+
+/// What a piece is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A level.
+    Level,
+    /// A straight line, at any slope.
+    Line,
+}
+
+/// The starts of the pieces, from the first, which starts at 0.
+#[derive(Clone, Copy)]
+pub(super) struct Division {
+    starts: [usize; PIECES],
+    count: usize,
+    /// The sum of squares that is left.
+    pub(super) sse: f64,
+}
+
+impl Division {
+    pub(super) fn starts(&self) -> &[usize] {
+        &self.starts[..self.count]
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    x: f64,
+    xx: f64,
+    y: f64,
+    xy: f64,
+    yy: f64,
+}
+
+/// The noise's standard deviation, from how neighbours differ.
+pub(super) fn noise(points: &Points) -> f64 {
+    let mut differences = [0.0; super::MOST];
+    let n = points.n.saturating_sub(1);
+    for (difference, pair) in differences.iter_mut().zip(points.y().windows(2)) {
+        *difference = pair[1] - pair[0];
+    }
+    spread(&differences[..n]) / std::f64::consts::SQRT_2
+}
+
+/// Divides at most [`COARSE`] points into pieces of at least `least` points, each of which has to be
+/// worth `penalty` in squares.
+pub(super) fn divide(points: &Points, piece: Piece, least: usize, penalty: f64) -> Division {
+    let n = points.n.min(COARSE);
+    let mut sums = [Sums::default(); COARSE + 1];
+    let (t0, y0) = (points.t[0], points.y[0]);
+    for i in 0..n {
+        let (x, y) = (points.t[i] - t0, points.y[i] - y0);
+        let last = sums[i];
+        sums[i + 1] = Sums {
+            x: last.x + x,
+            xx: last.xx + x * x,
+            y: last.y + y,
+            xy: last.xy + x * y,
+            yy: last.yy + y * y,
+        };
+    }
+    let cost = |from: usize, to: usize| -> f64 {
+        let (a, b) = (&sums[from], &sums[to]);
+        let count = (to - from) as f64;
+        let (y, yy) = (b.y - a.y, b.yy - a.yy);
+        let around = yy - y * y / count;
+        if piece == Piece::Level {
+            return around.max(0.0);
+        }
+        let x = b.x - a.x;
+        let xx = b.xx - a.xx - x * x / count;
+        let xy = b.xy - a.xy - x * y / count;
+        if xx <= 0.0 {
+            around.max(0.0)
+        } else {
+            (around - xy * xy / xx).max(0.0)
+        }
+    };
+    let mut best = [f64::INFINITY; COARSE + 1];
+    let mut from = [0usize; COARSE + 1];
+    best[0] = -penalty;
+    for to in least.min(n)..=n {
+        for start in 0..=to.saturating_sub(least) {
+            if best[start].is_finite() {
+                let total = best[start] + cost(start, to) + penalty;
+                if total < best[to] {
+                    (best[to], from[to]) = (total, start);
+                }
+            }
+        }
+    }
+    // Backwards: the last pieces are the ones that matter.
+    let mut starts = [0usize; PIECES];
+    let (mut count, mut to) = (0, n);
+    while to > 0 && count < PIECES {
+        to = from[to];
+        starts[count] = to;
+        count += 1;
+    }
+    starts[..count].reverse();
+    let mut sse = 0.0;
+    for (place, &start) in starts[..count].iter().enumerate() {
+        let end = if place + 1 < count {
+            starts[place + 1]
+        } else {
+            n
+        };
+        sse += cost(start, end);
+    }
+    Division { starts, count, sse }
+}
