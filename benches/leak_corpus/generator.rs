@@ -67,6 +67,8 @@ pub struct Case {
     pub onset: f64,
     /// Bytes a second, on average from the onset on.
     pub slope: f64,
+    /// The level at the end, without what is beside it.
+    pub level: f64,
     /// The slope that was asked for, in shares of the limit an hour.
     pub asked: f64,
     /// The noise's standard deviation and its memory from a sample to the next.
@@ -78,8 +80,16 @@ pub struct Case {
 #[derive(Clone, Copy)]
 enum Under {
     Nothing,
-    Cycle { period: f64, height: f64, phase: f64 },
-    Sawtooth { period: f64, height: f64, regular: bool },
+    Cycle {
+        period: f64,
+        height: f64,
+        phase: f64,
+    },
+    Sawtooth {
+        period: f64,
+        height: f64,
+        regular: bool,
+    },
 }
 
 pub struct Generator {
@@ -88,7 +98,9 @@ pub struct Generator {
 
 impl Generator {
     pub fn new(seed: u64) -> Generator {
-        Generator { random: Pcg64Mcg::seed_from_u64(seed) }
+        Generator {
+            random: Pcg64Mcg::seed_from_u64(seed),
+        }
     }
 
     fn within(&mut self, low: f64, high: f64) -> f64 {
@@ -129,7 +141,11 @@ impl Generator {
         let limit = self.limit();
         let asked_now = asked * self.scale(0.8, 1.25);
         let n = self.samples();
-        let begins = if self.chance(0.5) { 0.0 } else { self.within(0.25, 0.6) };
+        let begins = if self.chance(0.5) {
+            0.0
+        } else {
+            self.within(0.25, 0.6)
+        };
         // As long as it takes to grow by so much, within what people record.
         let growth = self.scale(0.02, 0.45);
         let wanted = growth / asked_now * 3600.0 / (1.0 - begins);
@@ -143,8 +159,16 @@ impl Generator {
         let after = (span - onset) / times;
         let height = growth * self.scale(0.1, 1.5);
         let under = match self.random.random_range(0..4) {
-            0 => Under::Cycle { period: after, height: height.min(0.15), phase: self.within(0.0, 1.0) },
-            1 => Under::Sawtooth { period: (after / 2.0).max(6.0 * interval), height: height.min(0.15), regular: self.chance(0.5) },
+            0 => Under::Cycle {
+                period: after,
+                height: height.min(0.15),
+                phase: self.within(0.0, 1.0),
+            },
+            1 => Under::Sawtooth {
+                period: (after / 2.0).max(6.0 * interval),
+                height: height.min(0.15),
+                regular: self.chance(0.5),
+            },
             _ => Under::Nothing,
         };
         let (sigma, rho) = self.noise(growth * 0.25);
@@ -157,31 +181,36 @@ impl Generator {
                 return 0.0;
             }
             let share = since / (span - onset);
-            growth * match kind {
-                Kind::Exponential => {
-                    let grown = |x: f64| (x * std::f64::consts::LN_2 / double).exp() - 1.0;
-                    grown(since) / grown(span - onset)
+            growth
+                * match kind {
+                    Kind::Exponential => {
+                        let grown = |x: f64| (x * std::f64::consts::LN_2 / double).exp() - 1.0;
+                        grown(since) / grown(span - onset)
+                    }
+                    Kind::Steps => ((since / each).floor() * each / (span - onset)).min(1.0),
+                    Kind::Intermittent => {
+                        // On for half of each stretch, at twice the rate.
+                        let stretch = (span - onset) / 8.0;
+                        let (whole, part) = ((since / stretch).floor(), (since / stretch).fract());
+                        (whole + (part * 2.0).min(1.0)) / 8.0
+                    }
+                    Kind::LoadProportional => {
+                        // The load goes up and down by seven tenths, and the leak with it.
+                        let turn = std::f64::consts::TAU * since / ((span - onset) / 6.0);
+                        share + 0.7 * (1.0 - turn.cos()) / (std::f64::consts::TAU * 6.0)
+                    }
+                    _ => share,
                 }
-                Kind::Steps => ((since / each).floor() * each / (span - onset)).min(1.0),
-                Kind::Intermittent => {
-                    // On for half of each stretch, at twice the rate.
-                    let stretch = (span - onset) / 8.0;
-                    let (whole, part) = ((since / stretch).floor(), (since / stretch).fract());
-                    (whole + (part * 2.0).min(1.0)) / 8.0
-                }
-                Kind::LoadProportional => {
-                    // The load goes up and down by seven tenths, and the leak with it.
-                    let turn = std::f64::consts::TAU * since / ((span - onset) / 6.0);
-                    share + 0.7 * (1.0 - turn.cos()) / (std::f64::consts::TAU * 6.0)
-                }
-                _ => share,
-            }
         };
         let curve: Vec<f64> = (0..n).map(|i| base + at(i as f64 * interval)).collect();
         let series = self.series(&curve, interval, limit, under, sigma, rho);
+        let steps = (span - onset) / each;
+        let stairs_show = growth / steps > 3.0 * sigma && each >= 5.0 * interval;
         let patterns: &[&str] = match kind {
             Kind::Exponential => &["exponential"],
-            Kind::Steps => &["step"],
+            // Stairs that are finer than the noise, or than the samples, are a ramp to everybody.
+            Kind::Steps if stairs_show && matches!(under, Under::Nothing) => &["step"],
+            Kind::Steps => &["step", "linear"],
             Kind::Intermittent => &["linear", "step"],
             _ => &["linear"],
         };
@@ -194,6 +223,7 @@ impl Generator {
             series,
             onset,
             slope: at(span) * limit / (span - onset),
+            level: curve.last().copied().unwrap_or(base) * limit,
             asked,
             sigma: sigma * limit,
             rho,
@@ -212,14 +242,28 @@ impl Generator {
         let mut under = Under::Nothing;
         let times = self.within(2.2, 14.0);
         match kind {
-            Kind::Cycle => under = Under::Cycle { period: span / times, height, phase: self.within(0.0, 1.0) },
+            Kind::Cycle => {
+                under = Under::Cycle {
+                    period: span / times,
+                    height,
+                    phase: self.within(0.0, 1.0),
+                }
+            }
             Kind::Sawtooth => {
                 let period = (span / times / self.within(1.0, 6.0)).max(5.0 * interval);
-                under = Under::Sawtooth { period, height, regular: self.chance(0.5) };
+                under = Under::Sawtooth {
+                    period,
+                    height,
+                    regular: self.chance(0.5),
+                };
             }
             Kind::Flat => {}
             _ if self.chance(0.3) => {
-                under = Under::Cycle { period: span / times, height: height * self.within(0.05, 0.3), phase: self.within(0.0, 1.0) };
+                under = Under::Cycle {
+                    period: span / times,
+                    height: height * self.within(0.05, 0.3),
+                    phase: self.within(0.0, 1.0),
+                };
             }
             _ => {}
         }
@@ -241,7 +285,9 @@ impl Generator {
                     * match kind {
                         Kind::WarmUp => 1.0 - (-t / tau).exp(),
                         // Ever fewer misses, until the cap.
-                        Kind::CacheFill => ((1.0 + t / (0.02 * span)).ln() / (1.0 + reached / 0.02).ln()).min(1.0),
+                        Kind::CacheFill => {
+                            ((1.0 + t / (0.02 * span)).ln() / (1.0 + reached / 0.02).ln()).min(1.0)
+                        }
                         Kind::Batch if since < 0.0 => 0.0,
                         Kind::Batch if since < length => since / length,
                         Kind::Batch => (-(since - length) / slow).exp(),
@@ -254,7 +300,9 @@ impl Generator {
                         Kind::LoadRamp if since < ramp => since / ramp,
                         Kind::LoadRamp if down => (1.0 - (since - ramp) / ramp).max(1.0 - kept),
                         Kind::LoadRamp => 1.0,
-                        Kind::Fragmentation => (1.0 - (-t / tau).exp()) * 0.85 + 0.15 * (t / span).sqrt(),
+                        Kind::Fragmentation => {
+                            (1.0 - (-t / tau).exp()) * 0.85 + 0.15 * (t / span).sqrt()
+                        }
                         Kind::OneTimeGrowth => (since / length).clamp(0.0, 1.0),
                         _ => 0.0,
                     }
@@ -281,6 +329,7 @@ impl Generator {
             series,
             onset: 0.0,
             slope: 0.0,
+            level: curve.last().copied().unwrap_or(base) * limit,
             asked: 0.0,
             sigma: sigma * limit,
             rho,
@@ -295,10 +344,26 @@ impl Generator {
 
     /// Adds what a process does besides, and what measuring does: noise that remembers, spikes, times
     /// that are not quite even, whole pages.
-    fn series(&mut self, curve: &[f64], interval: f64, limit: f64, under: Under, sigma: f64, rho: f64) -> Vec<(f64, f64)> {
+    fn series(
+        &mut self,
+        curve: &[f64],
+        interval: f64,
+        limit: f64,
+        under: Under,
+        sigma: f64,
+        rho: f64,
+    ) -> Vec<(f64, f64)> {
         let mut noise = sigma * self.normal();
-        let spikes = if self.chance(0.3) { self.within(0.001, 0.02) } else { 0.0 };
-        let jitter = if self.chance(0.5) { self.within(0.0, 0.2) } else { 0.0 };
+        let spikes = if self.chance(0.3) {
+            self.within(0.001, 0.02)
+        } else {
+            0.0
+        };
+        let jitter = if self.chance(0.5) {
+            self.within(0.0, 0.2)
+        } else {
+            0.0
+        };
         let (mut tooth, mut length) = (self.within(0.0, 1.0), 1.0);
         curve
             .iter()
@@ -308,10 +373,18 @@ impl Generator {
                 noise = rho * noise + (1.0 - rho * rho).sqrt() * sigma * self.normal();
                 let besides = match under {
                     Under::Nothing => 0.0,
-                    Under::Cycle { period, height, phase } => {
+                    Under::Cycle {
+                        period,
+                        height,
+                        phase,
+                    } => {
                         0.5 * height * (1.0 + (std::f64::consts::TAU * (t / period + phase)).sin())
                     }
-                    Under::Sawtooth { period, height, regular } => {
+                    Under::Sawtooth {
+                        period,
+                        height,
+                        regular,
+                    } => {
                         tooth += interval / period / length;
                         if tooth >= 1.0 {
                             tooth = 0.0;
@@ -320,9 +393,17 @@ impl Generator {
                         height * tooth
                     }
                 };
-                let spike = if self.chance(spikes) { sigma * self.within(5.0, 30.0) } else { 0.0 };
+                let spike = if self.chance(spikes) {
+                    sigma * self.within(5.0, 30.0)
+                } else {
+                    0.0
+                };
                 let share = (level + besides + noise + spike).max(0.001);
-                let late = if i == 0 { 0.0 } else { interval * self.within(0.0, jitter) };
+                let late = if i == 0 {
+                    0.0
+                } else {
+                    interval * self.within(0.0, jitter)
+                };
                 (t + late, (share * limit / 4096.0).round() * 4096.0)
             })
             .collect()

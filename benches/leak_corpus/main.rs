@@ -1,1 +1,122 @@
-fn main() {}
+//! How far leak verdicts are to be believed: generated series whose truth is known, today's rules on
+//! the same input, and recorded series of real machines.
+//!
+//! ```text
+//! cargo bench --bench leak_corpus -- [--cases N] [--traces FOLDER]
+//! ```
+//!
+//! Thresholds are tuned on the part with odd seeds and reported on the other.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program, not a library"
+)]
+
+mod generator;
+mod peers;
+mod score;
+mod traces;
+
+use generator::{Case, Generator, HEALTHY, LEAKS, SLOPES};
+use score::Outcome;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Seeds of the two parts.
+const TUNED: u64 = 1;
+const REPORTED: u64 = 2;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("leak_corpus: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let mut each = 30;
+    let mut folder: Option<PathBuf> = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || {
+            arguments
+                .next()
+                .ok_or(format!("`{argument}` is without a value"))
+        };
+        match argument.as_str() {
+            // Cargo's own.
+            "--bench" => {}
+            "--cases" => {
+                let value = value()?;
+                let number = value
+                    .parse()
+                    .ok()
+                    .filter(|number| (1..=10_000).contains(number));
+                each = number.ok_or(format!("`--cases` is `{value}`: expected 1 to 10000"))?;
+            }
+            "--traces" => folder = Some(value()?.into()),
+            _ => {
+                return Err(format!(
+                    "`{argument}`: expected `--cases N` or `--traces FOLDER`"
+                ));
+            }
+        }
+    }
+    for (part, seed) in [("tuned on", TUNED), ("reported on", REPORTED)] {
+        let cases = corpus(seed, each);
+        let begun = Instant::now();
+        let outcomes = replays(&cases);
+        let samples: usize = cases.iter().map(|case| case.series.len()).sum();
+        println!(
+            "\nThe part {part} (seed {seed}): {} series, {samples} samples, {:.3} ms of two threads a sample",
+            cases.len(),
+            2.0 * begun.elapsed().as_secs_f64() * 1e3 / samples as f64
+        );
+        score::report(&cases, &outcomes);
+    }
+    if let Some(folder) = folder {
+        println!("\nRecorded series in {}", folder.display());
+        traces::report(&folder)?;
+    }
+    Ok(())
+}
+
+fn corpus(seed: u64, each: usize) -> Vec<Case> {
+    let mut generator = Generator::new(seed);
+    let mut cases = Vec::new();
+    for _ in 0..each {
+        cases.extend(HEALTHY.map(|kind| generator.healthy(kind)));
+    }
+    // As many leaks, over all slopes.
+    let leaks = each * HEALTHY.len() / LEAKS.len();
+    for place in 0..leaks {
+        let slope = SLOPES[place % SLOPES.len()];
+        cases.extend(LEAKS.map(|kind| generator.leak(kind, slope)));
+    }
+    cases
+}
+
+fn replays(cases: &[Case]) -> Vec<Outcome> {
+    // Every other one to each of two threads.
+    let of = |start: usize| -> Vec<Outcome> {
+        cases
+            .iter()
+            .skip(start)
+            .step_by(2)
+            .map(score::replay)
+            .collect()
+    };
+    let (even, odd) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| of(1));
+        let own = of(0);
+        (own, other.join().unwrap_or_default())
+    });
+    let mut odd = odd.into_iter();
+    even.into_iter()
+        .flat_map(|own| std::iter::once(own).chain(odd.next()))
+        .collect()
+}

@@ -6,6 +6,7 @@ use super::event::{Event, EventKind, EventReader, Fault};
 use super::latency::{Children, ShortSlices};
 use super::restart::Drain;
 use super::shared::Shared;
+use crate::trend::Severity;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -85,6 +86,17 @@ fn log(event: &Event) {
             remedy = found.remedy.as_str(),
             "{found}"
         ),
+        EventKind::Leak(news) => {
+            let (severity, slope) = (news.severity.as_str(), news.slope_bytes_per_hour);
+            let (confidence, seconds) = (news.confidence, news.seconds_to_limit);
+            match news.severity {
+                Severity::None => tracing::info!(confidence, "{news}"),
+                Severity::Low | Severity::Medium => {
+                    tracing::warn!(severity, slope, confidence, seconds, "{news}");
+                }
+                _ => tracing::error!(severity, slope, confidence, seconds, "{news}"),
+            }
+        }
         EventKind::Shedding(true) => tracing::warn!("new work is refused"),
         EventKind::Shedding(false) => tracing::info!("new work is taken again"),
         EventKind::RestartWithheld(why) => {

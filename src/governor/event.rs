@@ -6,6 +6,7 @@
 
 use super::diagnosis::Diagnosis;
 use super::drill::Drill;
+use super::leak::LeakNews;
 use super::ledger::LedgerRow;
 use super::level::Level;
 use super::lock::lock;
@@ -64,6 +65,9 @@ pub enum EventKind {
     Action(LedgerRow),
     /// Where the memory is: at each entry into a level, and before each round of actions.
     Diagnosis(Diagnosis),
+    /// The verdict on whether the program leaks has changed, or how urgent it is. See
+    /// [`Monitor::leak_verdict`](crate::Monitor::leak_verdict) for the whole of it.
+    Leak(LeakNews),
     /// New work is better refused from now on, or no longer: see
     /// [`Monitor::is_shedding`](crate::Monitor::is_shedding).
     Shedding(bool),

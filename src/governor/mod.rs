@@ -20,6 +20,7 @@
 //! | `drill` | a pressure that is made up |
 //! | `event`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
+//! | `leak` | whether the program leaks |
 //! | `options` | jemalloc's options, wanted and effective |
 //! | `status` | everything in one value |
 
@@ -35,6 +36,7 @@ mod error;
 mod event;
 mod history;
 mod latency;
+mod leak;
 mod ledger;
 mod level;
 mod lock;
@@ -56,6 +58,7 @@ pub use drill::Drill;
 pub use error::{ConfigFault, StartError};
 pub use event::{Event, EventKind, EventReader, Fault, WakeSource};
 pub use history::Sample;
+pub use leak::LeakNews;
 pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
 pub use monitor::Monitor;

@@ -23,6 +23,7 @@ use super::watch::{Line, Settings, Watch};
 use super::worker::Worker;
 use crate::allocator::{alarm, local, total};
 use crate::figures::{self, Limit, LimitReader, Pressure, ProcessFigures, Roots};
+use crate::trend::Verdict;
 use crossbeam_channel::Sender;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -125,6 +126,7 @@ impl Monitor {
             ledger: Mutex::new(Ledger::new()),
             summary: Mutex::new(Summary::default()),
             history: Mutex::new(History::new(builder.history, builder.interval)),
+            leak: Mutex::new(Verdict::default()),
             diagnosis: Mutex::new(None),
             restarts: Mutex::new(restarts),
             listeners: Mutex::new(Listeners::new()),
@@ -286,6 +288,12 @@ impl Monitor {
         let mut samples = Vec::with_capacity(capacity);
         samples.extend(lock(&self.shared.history).samples());
         samples
+    }
+
+    /// Whether the program leaks, how fast, how surely, and how long there is left: of the live heap
+    /// where it is counted, of anonymous resident memory where not. Made with the last sample.
+    pub fn leak_verdict(&self) -> Verdict {
+        *lock(&self.shared.leak)
     }
 
     /// Says that the program has started: what it holds now is what a restart would bring it back

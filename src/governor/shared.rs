@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::restart::{Draining, Listeners, Notifier, RestartRecord};
 use super::status::Summary;
 use crate::figures::Limit;
+use crate::trend::Verdict;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) ledger: Mutex<Ledger>,
     pub(super) summary: Mutex<Summary>,
     pub(super) history: Mutex<History>,
+    pub(super) leak: Mutex<Verdict>,
     pub(super) diagnosis: Mutex<Option<Diagnosis>>,
     pub(super) restarts: Mutex<Vec<RestartRecord>>,
     pub(super) listeners: Mutex<Listeners>,

@@ -22,6 +22,7 @@ use super::control::{Control, Drilled, Mode, NEAR_INTERVAL, Orders, Past, Plan, 
 use super::drill::Drill;
 use super::event::{EventKind, Fault};
 use super::latency::{Children, ShortSlices};
+use super::leak::LeakWatch;
 use super::ledger::Held;
 use super::level::Level;
 use super::lock::lock;
@@ -32,6 +33,7 @@ use super::status::Times;
 use super::worker::{Job, Outcome, Round, deciding};
 use crate::allocator::{alarm, total};
 use crate::figures::{Limit, LimitReader, ProcessFigures, Roots, heap};
+use crate::trend::Subject;
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use std::mem::discriminant;
@@ -79,6 +81,9 @@ pub(super) struct Watch {
     /// Since when the worker is at a round that a level asked for.
     busy_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
+    leak: LeakWatch,
+    /// When a leak reaches the lowest line.
+    line_ahead: Option<Duration>,
     /// Who asked for a restart and waits for what comes of it.
     asked: Vec<Sender<RestartError>>,
     failures: Failures,
@@ -96,6 +101,7 @@ pub(super) struct Watch {
 #[derive(Clone, Copy)]
 struct Reading {
     held: Held,
+    blocks: u64,
     /// The highest that the live heap can have been.
     heap_high: u64,
     /// The inner allocator has refused memory since the look before.
@@ -113,6 +119,11 @@ impl Watch {
         settings: Settings,
     ) -> Watch {
         let limit = *lock(&shared.limit);
+        let subject = match heap().allocations() {
+            0 => Subject::Resident,
+            _ => Subject::Heap,
+        };
+        let leak = LeakWatch::new(settings.plan.interval, subject);
         Watch {
             shared,
             inbox,
@@ -128,6 +139,8 @@ impl Watch {
             owed: Owed::default(),
             busy_since: None,
             drill: None,
+            leak,
+            line_ahead: None,
             asked: Vec::with_capacity(MOST_ASKED),
             failures: Failures::default(),
             stopped: false,
@@ -160,6 +173,7 @@ impl Watch {
             let reading = self.look();
             let orders = self.judge(&reading);
             self.carry_out(&reading, &orders);
+            self.judge_leak(&reading);
             std::thread::park_timeout(self.arm(&reading, orders.interval));
         }
     }
@@ -247,6 +261,7 @@ impl Watch {
                 heap_bytes: heap.live_bytes(),
                 resident_bytes: resident.map_or(0, |process| process.anonymous_bytes),
             },
+            blocks: heap.live_blocks(),
             heap_high: heap.live_bytes_range().1,
             starved: std::mem::replace(&mut self.refused, refused) != refused,
         }
@@ -284,6 +299,7 @@ impl Watch {
                 restarts: drill.restarts(),
             }),
             busy_since: self.busy_since,
+            line_ahead: self.line_ahead,
         };
         let past = Past {
             restarts: self.state.restarts(),
@@ -292,6 +308,21 @@ impl Watch {
             unix_seconds: unix_seconds(),
         };
         self.control.see(&sight, &past)
+    }
+
+    /// After what is urgent: it takes up to a millisecond.
+    fn judge_leak(&mut self, reading: &Reading) {
+        let now = self.shared.uptime();
+        let limit = self.limit.bytes;
+        let Some(verdict) = self.leak.see(now, reading.held, reading.blocks, limit) else {
+            return;
+        };
+        let line = self.settings.plan.levels.optimise.enter * limit as f64;
+        self.line_ahead = LeakWatch::reaches(&verdict, reading.held, line);
+        *lock(&self.shared.leak) = verdict;
+        if let Some(news) = self.leak.news(&verdict) {
+            self.report(EventKind::Leak(news));
+        }
     }
 
     fn carry_out(&mut self, reading: &Reading, orders: &Orders) {

@@ -11,6 +11,7 @@ use super::evidence::{Evidence, room};
 use super::fit::{NINETY, student};
 use super::history::{History, RINGS, Sample};
 use super::pattern::{self, Pattern};
+use super::points::Channel;
 use super::shape::Course;
 use super::verdict::{Forecast, Judgement, Severity, Verdict};
 use super::window::{Finding, Window};
@@ -48,6 +49,8 @@ struct Look {
     wide: Option<(Finding, Pattern)>,
     /// A cycle, and how far it swings.
     swing: Option<(f64, f64)>,
+    /// It rises by stairs to the end.
+    is_stairs: bool,
 }
 
 /// A growth that was taken for a leak.
@@ -201,14 +204,19 @@ impl Detector {
         limit: Option<f64>,
     ) -> Verdict {
         let wide = self.looks[whole].wide;
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict {
+            subject: self.subject,
+            ..Verdict::default()
+        };
         let Some(((finding, evidence, growth), (wide, rest))) = best.zip(wide) else {
             self.too_early(&mut verdict);
             return verdict;
         };
         if self.is_leak {
             verdict.judgement = Judgement::Leak;
-            verdict.pattern = growth;
+            // Fine stairs are only seen in a fine window.
+            let is_stairs = self.looks[..=whole].iter().any(|look| look.is_stairs);
+            verdict.pattern = if is_stairs { Pattern::Step } else { growth };
             verdict.confidence = self.belief.clamp(ON, SUREST);
             self.measure(&mut verdict, &finding, growth == Pattern::Exponential);
             verdict.since = Some(finding.from);
@@ -311,16 +319,16 @@ fn look(history: &History, ring: usize, swing: Option<(f64, f64)>, limit: Option
             wide = Some(finding);
         }
     });
+    let best = best.map(|(_, finding, evidence)| (finding, evidence, pattern::of_growth(&finding)));
+    let rising = best.filter(|(_, evidence, _)| evidence.belief() > 0.1);
     Look {
-        best: best.map(|(_, finding, evidence)| {
-            (
-                finding,
-                evidence,
-                pattern::of_growth(&finding, &window.since(finding.from)),
-            )
-        }),
+        best,
         wide: wide.map(|finding| (finding, pattern::of_rest(&finding, &window.mean))),
         swing: window.swing,
+        is_stairs: rising.is_some_and(|(finding, ..)| {
+            finding.channel == Channel::Mean
+                && pattern::is_stairs(&window.since(finding.from), finding.line.slope)
+        }),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The name of a course.
 
-use super::points::{Channel, Points, median, quantile};
+use super::points::{Points, median, quantile};
 use super::segments::{COARSE, Piece, divide, noise};
-use super::shape::Course;
+use super::shape::{Course, least_squares_left};
 use super::window::Finding;
 use std::fmt;
 
@@ -54,11 +54,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// How a leak grows.
-pub(super) fn of_growth(finding: &Finding, mean: &Points) -> Pattern {
-    if finding.channel == Channel::Mean && is_stairs(mean, finding.line.slope) {
-        return Pattern::Step;
-    }
+/// How a leak grows, but for stairs.
+pub(super) fn of_growth(finding: &Finding) -> Pattern {
     match finding.shape.course() {
         Course::Accelerates => Pattern::Exponential,
         Course::Line | Course::Slows => Pattern::Linear,
@@ -87,9 +84,9 @@ pub(super) fn of_rest(finding: &Finding, mean: &Points) -> Pattern {
     }
 }
 
-/// Whether levels with jumps between them describe it better than a line: a fair comparison, by the
+/// Whether levels with jumps between them describe it better than any curve: a fair comparison, by the
 /// Bayesian information criterion with two numbers for each level.
-fn is_stairs(points: &Points, slope: f64) -> bool {
+pub(super) fn is_stairs(points: &Points, slope: f64) -> bool {
     let points = super::points::thinned(points, points.n.div_ceil(COARSE).max(1));
     let n = points.n;
     let sigma = noise(&points).max(1e-6 * (slope * points.span()).abs());
@@ -102,11 +99,25 @@ fn is_stairs(points: &Points, slope: f64) -> bool {
     if starts.len() < 3 || starts.len() > n / 4 {
         return false;
     }
-    let line = divide(&points, Piece::Line, n, 0.0);
+    let curve = least_squares_left(&points);
     let criterion = |sse: f64, numbers: usize| {
         n as f64 * (sse / n as f64 + 1e-12 * sigma * sigma).ln() + numbers as f64 * (n as f64).ln()
     };
-    if criterion(division.sse, 2 * starts.len()) >= criterion(line.sse, 2) {
+    if criterion(division.sse, 2 * starts.len()) >= criterion(curve, 3) {
+        return false;
+    }
+    // Noise that remembers climbs too, but not at one stroke, and not only up.
+    let (mut sharp, mut jumps, mut up) = (0.0, 0.0, 0.0);
+    let level =
+        |from: usize, to: usize| points.y[from..to].iter().sum::<f64>() / (to - from) as f64;
+    for (place, &from) in starts.iter().enumerate().skip(1) {
+        let to = starts.get(place + 1).copied().unwrap_or(n);
+        let jump = level(from, to) - level(starts[place - 1], from);
+        jumps += jump.abs();
+        up += jump.max(0.0);
+        sharp += ((points.y[from] - points.y[from - 1]) * jump.signum()).clamp(0.0, jump.abs());
+    }
+    if sharp < 0.45 * jumps || up < 0.8 * jumps {
         return false;
     }
     // A ramp is cut into levels too, but it rises within them.

@@ -133,14 +133,31 @@ impl Shape {
     }
 
     pub(super) fn course(&self) -> Course {
-        if self.line >= self.slows && self.line >= self.accelerates {
-            Course::Line
-        } else if self.slows >= self.accelerates {
-            Course::Slows
-        } else {
+        // A ramp that begins later resembles an exponential: it does not count against one.
+        let straight = self.line - self.later;
+        if self.accelerates > straight.max(self.slows) && self.accelerates > 0.4 * self.later {
             Course::Accelerates
+        } else if self.line >= self.slows {
+            Course::Line
+        } else {
+            Course::Slows
         }
     }
+}
+
+/// The least squares that any of the curves leaves, taken by themselves.
+pub(super) fn least_squares_left(points: &Points) -> f64 {
+    let span = points.span().max(f64::MIN_POSITIVE);
+    let mut least = f64::INFINITY;
+    for basis in BASES {
+        let mut values = [0.0; MOST];
+        for (value, t) in values.iter_mut().zip(points.t()) {
+            *value = basis.at((t - points.t[0]) / span);
+        }
+        let (_, sse, _) = regress(points, &values, points.y[0], points.step(), 0.0);
+        least = least.min(sse);
+    }
+    least
 }
 
 /// Compares the curves on points in time order.
@@ -189,11 +206,11 @@ pub(super) fn compare(points: &Points) -> Option<Shape> {
     // One prior for each course, divided over its curves; a line is as likely as both others.
     for (share, basis) in shares.iter_mut().zip(&BASES) {
         *share *= match basis {
-            Basis::Line => 0.5,
+            Basis::Line => 0.45,
             Basis::Fills(_) | Basis::Logarithm(_) | Basis::Ends(_) | Basis::Between(..) => {
                 0.25 / 18.0
             }
-            Basis::Exponential(_) => 0.15 / 4.0,
+            Basis::Exponential(_) => 0.20 / 4.0,
             Basis::Begins(_) => 0.10 / 4.0,
         };
     }

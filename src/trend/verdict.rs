@@ -1,6 +1,6 @@
 //! What is said about a series.
 
-use super::advice::Advice;
+use super::advice::{Advice, Subject};
 use super::evidence::Question;
 use super::pattern::Pattern;
 use std::fmt;
@@ -112,6 +112,8 @@ pub struct Forecast {
 pub struct Verdict {
     /// Whether it is a leak.
     pub judgement: Judgement,
+    /// What was looked at.
+    pub subject: Subject,
     /// The course that it takes.
     pub pattern: Pattern,
     /// How fast it grows now, in bytes an hour: of a leak since it began, else over all that is

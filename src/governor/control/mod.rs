@@ -23,7 +23,7 @@ use self::growth::Growth;
 pub(super) use self::growth::NEAR_INTERVAL;
 use self::judgement::Judgement;
 use self::start::StartPhase;
-use super::ledger::Held;
+use super::ledger::{ActionKind, Held};
 use super::level::{Level, Levels};
 use super::restart::{Policy, RestartRecord, Withheld, spent};
 use crate::figures::{Pressure, Signal};
@@ -35,6 +35,10 @@ const NEAR: f64 = 0.9;
 /// Growth alone carries the figure over a line from no further below it: a burst of a GB/s that ends
 /// at half the limit is not critical.
 const MOST_GROWTH: f64 = 0.05;
+
+/// A leak that reaches the lowest line within this time, or within two looks, has what is free given
+/// back beforehand.
+const AHEAD: Duration = Duration::from_secs(60);
 
 /// Critical for this long, decay times are tightened: it costs speed, so a short peak is let pass.
 const TIGHTEN_AFTER: Duration = Duration::from_secs(5);
@@ -83,6 +87,8 @@ pub(super) struct Sight {
     pub(super) drill: Option<Drilled>,
     /// The worker has been at one round since then.
     pub(super) busy_since: Option<Duration>,
+    /// When a leak reaches the lowest line, as its verdict has it.
+    pub(super) line_ahead: Option<Duration>,
 }
 
 /// What a drill injects.
@@ -142,6 +148,8 @@ pub(super) struct Control {
     /// At this level a restart was due, and the budget was found spent.
     lacks_restart: bool,
     shedding: bool,
+    /// What can be done before a leak reaches the line has been done.
+    is_ahead: bool,
 }
 
 impl Control {
@@ -157,6 +165,7 @@ impl Control {
             tightened: false,
             lacks_restart: false,
             shedding: false,
+            is_ahead: false,
             plan,
         }
     }
@@ -219,7 +228,7 @@ impl Control {
         if self.level >= Level::Restart && from < Level::Restart {
             self.judgement.entered(now);
         }
-        let mut actions = [false; 4];
+        let mut actions = self.ahead(sight);
         if self.level > Level::Normal {
             for (due, back_off) in actions.iter_mut().zip(&self.back_off) {
                 *due = back_off.is_due(now);
@@ -297,6 +306,19 @@ impl Control {
         most.saturating_sub((leave * sight.limit as f64) as u64)
     }
 
+    /// What is done once before a leak reaches the lowest line: all that costs the program nothing.
+    /// Caches keep what they have until there is need.
+    fn ahead(&mut self, sight: &Sight) -> [bool; 4] {
+        let within = |time: Duration| sight.line_ahead.is_some_and(|ahead| ahead <= time);
+        let near = AHEAD.max(self.plan.interval.saturating_mul(2));
+        if self.level > Level::Normal || !within(near.saturating_mul(2)) {
+            self.is_ahead = false;
+        }
+        let is_due = self.level == Level::Normal && within(near) && !self.is_ahead;
+        self.is_ahead |= is_due;
+        ActionKind::OPTIMISING.map(|action| is_due && action != ActionKind::ShrinkCaches)
+    }
+
     /// Calm, the interval that was set, or less when the next line comes sooner at the present
     /// rate: four looks on the way there. Near a line or above one, the shortest.
     fn interval(&self, sight: &Sight, value: f64) -> Duration {
@@ -306,7 +328,12 @@ impl Control {
             return shortest;
         }
         let line = (lowest * sight.limit as f64) as u64;
-        match self.growth.time_left(line) {
+        let left = self
+            .growth
+            .time_left(line)
+            .into_iter()
+            .chain(sight.line_ahead);
+        match left.min() {
             Some(left) => (left / 4).clamp(shortest, self.plan.interval),
             None => self.plan.interval,
         }

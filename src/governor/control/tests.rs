@@ -22,6 +22,7 @@ struct Simulation {
     /// The worker is at a round that began then, and takes no other.
     busy_since: Option<Duration>,
     drill: Option<Drilled>,
+    line_ahead: Option<Duration>,
     looks: u32,
 }
 
@@ -52,6 +53,7 @@ impl Simulation {
             gives_back: 0,
             busy_since: None,
             drill: None,
+            line_ahead: None,
             looks: 0,
         }
     }
@@ -67,6 +69,7 @@ impl Simulation {
             limit: LIMIT,
             drill: self.drill,
             busy_since: self.busy_since,
+            line_ahead: self.line_ahead,
         };
         let past = Past {
             restarts: &self.restarts,
@@ -475,4 +478,30 @@ fn the_interval_is_long_when_calm_short_near_a_line_and_between_when_one_comes_n
         intervals.push(interval(&mut run, 100.0 + at * 100.0));
     }
     assert!(intervals[2] < Duration::from_secs(1) && intervals[2] > NEAR_INTERVAL);
+}
+
+#[test]
+fn what_is_free_is_given_back_once_before_a_leak_reaches_the_line() {
+    let mut run = Simulation::new(Policy::default());
+    run.gives_back = 0;
+    run.line_ahead = Some(Duration::from_secs(600));
+    assert_eq!(run.look(mib(100.0)).actions, [false; 4]);
+    run.line_ahead = Some(Duration::from_secs(50));
+    let orders = run.look(mib(100.0));
+    // Caches keep what they have.
+    assert_eq!(orders.actions, [false, true, true, true]);
+    assert!(orders.interval <= Duration::from_secs(1));
+    assert_eq!(run.look(mib(100.0)).actions, [false; 4]);
+    // Away from the line and back again, it is a new approach.
+    run.line_ahead = None;
+    run.look(mib(100.0));
+    run.line_ahead = Some(Duration::from_secs(20));
+    assert_eq!(run.look(mib(100.0)).actions, [false, true, true, true]);
+}
+
+#[test]
+fn a_leak_on_its_way_to_the_line_is_looked_at_more_often() {
+    let mut run = Simulation::new(Policy::default());
+    run.line_ahead = Some(Duration::from_secs(2));
+    assert_eq!(run.look(mib(100.0)).interval, Duration::from_millis(500));
 }
