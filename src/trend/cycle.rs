@@ -43,7 +43,7 @@ pub(super) fn cycle(points: &Points) -> Option<f64> {
     let (best, height) = (below..=most)
         .map(|lag| (lag, agreement[lag]))
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if height < AGREES || best < SHORTEST || best == most {
+    if height < AGREES || best < SHORTEST {
         return None;
     }
     // A multiple of the cycle agrees as well as the cycle itself: the first peak as good counts.
@@ -54,7 +54,8 @@ pub(super) fn cycle(points: &Points) -> Option<f64> {
                 && (lag == most || agreement[lag] >= agreement[lag + 1])
         })
         .unwrap_or(best);
-    if !recurs(points, first) || !falls(points, first) {
+    // What still rises at the longest lag is no peak.
+    if first == most || !recurs(points, first) || !falls(points, first) {
         return None;
     }
     // Each further peak tells the length more finely.
