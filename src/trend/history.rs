@@ -16,6 +16,9 @@ pub(super) const RINGS: usize = 8;
 /// How many bins of a ring one of the next covers.
 const FACTOR: u32 = 4;
 
+/// Stretches of time are numbered by `i64`.
+const FURTHEST: f64 = i64::MAX as f64;
+
 /// One sample of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
@@ -47,7 +50,7 @@ impl Bin {
             mean: sample.bytes,
             low: sample.bytes as f32,
             high: sample.bytes as f32,
-            blocks: sample.blocks.map_or(-1.0, |blocks| blocks as f32),
+            blocks: known(sample.blocks),
             count: 1,
         }
     }
@@ -59,12 +62,22 @@ impl Bin {
         self.mean += (sample.bytes - self.mean) * share;
         self.low = self.low.min(sample.bytes as f32);
         self.high = self.high.max(sample.bytes as f32);
-        let blocks = sample.blocks.map_or(-1.0, |blocks| blocks as f32);
+        let blocks = known(sample.blocks);
         if self.blocks >= 0.0 && blocks >= 0.0 {
             self.blocks += (blocks - self.blocks) * share as f32;
         } else {
             self.blocks = -1.0;
         }
+    }
+}
+
+/// As a bin keeps them: what it cannot hold is not known.
+fn known(blocks: Option<f64>) -> f32 {
+    let blocks = blocks.map_or(-1.0, |blocks| blocks as f32);
+    if blocks.is_finite() && blocks >= 0.0 {
+        blocks
+    } else {
+        -1.0
     }
 }
 
@@ -155,22 +168,24 @@ impl History {
 
     /// Takes a sample in, and answers how many rings, from the finest, have closed a bin.
     ///
-    /// A sample that is not finite is left out. Allocates nothing.
+    /// A sample that is not finite is left out, and so is one that no bin can hold: of more bytes than
+    /// an `f32` counts, or at a time that an `i64` does not. Allocates nothing.
     pub fn push(&mut self, sample: Sample) -> usize {
-        if !sample.seconds.is_finite() || !sample.bytes.is_finite() {
+        let mut seconds = sample.seconds + self.shift;
+        if let Some(last) = self.last
+            && seconds <= last.seconds
+        {
+            // Where an interval is too little to make a difference, the least that does.
+            seconds = (last.seconds + self.interval).max(last.seconds.next_up());
+        }
+        let is_in_reach = sample.seconds.abs().max(seconds.abs()) < FURTHEST;
+        if !is_in_reach || !(sample.bytes as f32).is_finite() {
             return 0;
         }
-        let mut sample = Sample {
-            seconds: sample.seconds + self.shift,
-            ..sample
-        };
-        if let Some(last) = self.last
-            && sample.seconds <= last.seconds
-        {
-            let forward = last.seconds + self.interval - sample.seconds;
-            self.shift += forward;
-            sample.seconds += forward;
+        if seconds != sample.seconds + self.shift {
+            self.shift = seconds - sample.seconds;
         }
+        let sample = Sample { seconds, ..sample };
         self.first.get_or_insert(sample.seconds);
         self.last = Some(sample);
         self.samples += 1;
