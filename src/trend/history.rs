@@ -5,8 +5,8 @@
 //! minutes, 16 minutes, an hour, and so on to 45 days. A bin keeps the mean, the least and the most,
 //! because the low watermark tells of a leak what a mean under a sawtooth does not.
 //!
-//! A clock that goes back is taken for one that was set: time goes on one interval after the last
-//! sample. A gap (a suspended machine) leaves bins out; every reader goes by the bins' own times.
+//! A clock that goes back is taken for one that was set, and so is one that stands still: time goes
+//! on one interval after the last sample. A gap (a suspended machine) leaves bins out; every reader goes by the bins' own times.
 
 use super::MOST;
 
@@ -15,6 +15,10 @@ pub(super) const RINGS: usize = 8;
 
 /// How many bins of a ring one of the next covers.
 const FACTOR: u32 = 4;
+
+/// A clock that has gone on by less, in seconds, has stood still: intervals are a thousand times as
+/// long, and slopes over far less would be beyond all numbers.
+const INSTANT: f64 = 1e-6;
 
 /// Stretches of time are numbered by `i64`.
 const FURTHEST: f64 = i64::MAX as f64;
@@ -173,7 +177,7 @@ impl History {
     pub fn push(&mut self, sample: Sample) -> usize {
         let mut seconds = sample.seconds + self.shift;
         if let Some(last) = self.last
-            && seconds <= last.seconds
+            && seconds - last.seconds < INSTANT
         {
             // Where an interval is too little to make a difference, the least that does.
             seconds = (last.seconds + self.interval).max(last.seconds.next_up());
@@ -426,8 +430,9 @@ mod tests {
         assert_eq!([push(100.0), push(110.0)], [100.0, 110.0]);
         // Back by 90: one interval on, and from there as far as the clock says.
         assert_eq!([push(20.0), push(30.0), push(55.0)], [120.0, 130.0, 155.0]);
-        // Standing still.
+        // Standing still, or as good as that.
         assert_eq!([push(55.0), push(65.0)], [165.0, 175.0]);
+        assert_eq!([push(65.0), push(65.0 + 1e-9)], [185.0, 195.0]);
     }
 
     #[test]
