@@ -136,7 +136,8 @@ impl Ring {
     }
 }
 
-/// See the [module](self).
+/// What was seen of a series, in fixed memory: the last 240 samples as they came, and coarser bins
+/// over what was before them, some four million times the interval back.
 #[derive(Clone)]
 pub struct History {
     rings: Box<[Ring; RINGS]>,
