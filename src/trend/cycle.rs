@@ -43,7 +43,7 @@ pub(super) fn cycle(points: &Points) -> Option<f64> {
     let (best, height) = (below..=most)
         .map(|lag| (lag, agreement[lag]))
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if height < AGREES || best < SHORTEST || best == most {
+    if height < AGREES || best < SHORTEST {
         return None;
     }
     // A multiple of the cycle agrees as well as the cycle itself: the first peak as good counts.
@@ -54,7 +54,8 @@ pub(super) fn cycle(points: &Points) -> Option<f64> {
                 && (lag == most || agreement[lag] >= agreement[lag + 1])
         })
         .unwrap_or(best);
-    if !recurs(points, first) || !falls(points, first) {
+    // What still rises at the longest lag is no peak.
+    if first == most || !recurs(points, first) || !falls(points, first) {
         return None;
     }
     // Each further peak tells the length more finely.
@@ -147,4 +148,98 @@ fn falls(points: &Points, cycle: usize) -> bool {
         last = Some(mean);
     }
     down >= FALLS * up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::StandardNormal;
+    use rand_pcg::Pcg64;
+    use std::f64::consts::TAU;
+
+    fn points(n: usize, of: impl FnMut(f64) -> f64) -> Points {
+        let mut points = Points::new();
+        for (i, y) in (0..n).map(|i| i as f64).map(of).enumerate() {
+            points.push(i as f64 * 30.0, y);
+        }
+        points
+    }
+
+    fn noise(seed: u64) -> impl FnMut() -> f64 {
+        let mut draw = Pcg64::seed_from_u64(seed);
+        move || draw.sample(StandardNormal)
+    }
+
+    fn assert_found(points: &Points, period: f64, what: &str) {
+        assert_within(0.03, points, period, what);
+    }
+
+    fn assert_within(share: f64, points: &Points, period: f64, what: &str) {
+        let found = cycle(points);
+        assert!(
+            found.is_some_and(|found| (found / period - 1.0).abs() < share),
+            "{what} of {period}: {found:?}"
+        );
+    }
+
+    #[test]
+    fn a_sine_is_found_on_a_slope_too() {
+        for period in [12.0, 17.3, 40.0, 61.8, 90.0] {
+            for slope in [0.0, 0.02, -0.05] {
+                let sine = points(240, |i| slope * i + (TAU * i / period).sin());
+                assert_found(&sine, period, "sine");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sawtooth_is_found() {
+        for period in [9.0, 24.0, 37.5, 80.0] {
+            assert_found(&points(240, |i| i % period), period, "sawtooth");
+        }
+    }
+
+    #[test]
+    fn a_sine_under_noise_is_found() {
+        // Of one that is seen three times there is but one peak to go by.
+        for (period, share) in [(16.0, 0.03), (28.0, 0.03), (40.0, 0.03), (75.0, 0.08)] {
+            for seed in 0..20 {
+                let mut noise = noise(seed);
+                let noisy = points(240, |i| (TAU * i / period).sin() + 0.3 * noise());
+                assert_within(share, &noisy, period, "noisy sine");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_no_cycle() {
+        let mut faint = noise(7);
+        for (what, points) in [
+            ("line", points(240, |i| 3.0 * i)),
+            ("noisy line", points(240, |i| 0.1 * i + faint())),
+            ("level", points(240, |_| 5.0)),
+            ("stairs", points(240, |i| (i / 40.0).floor())),
+            ("hinge", points(240, |i| (i - 120.0).max(0.0))),
+            ("warm-up", points(240, |i| 1.0 - (-i / 40.0).exp())),
+            ("step", points(240, |i| f64::from(u8::from(i > 100.0)))),
+        ] {
+            assert_eq!(cycle(&points), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn white_noise_is_no_cycle() {
+        for seed in 0..50 {
+            let mut noise = noise(seed);
+            assert_eq!(cycle(&points(240, |_| noise())), None, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn few_points_have_no_cycle() {
+        for n in 0..12 {
+            assert_eq!(cycle(&points(n, |i| (TAU * i / 4.0).sin())), None);
+        }
+    }
 }

@@ -340,6 +340,8 @@ fn apt(finding: &Finding, evidence: &Evidence) -> f64 {
 /// When the limit is reached: at a slope that stays, or at one that grows as it has.
 fn forecast(verdict: &Verdict, finding: &Finding, limit: f64) -> Option<Forecast> {
     let room = room(finding.now, Some(limit));
+    // A limit that is out of all proportion is never reached.
+    let finite = |seconds: f64| seconds.is_finite().then_some(seconds);
     let after = |slope_per_hour: f64| -> Option<f64> {
         let slope = slope_per_hour / 3_600.0;
         if slope <= 0.0 {
@@ -349,9 +351,9 @@ fn forecast(verdict: &Verdict, finding: &Finding, limit: f64) -> Option<Forecast
         {
             let fold = finding.shape.e_fold;
             let now = slope * finding.shape.end_slope;
-            return Some(fold * (1.0 + room / (now * fold)).ln());
+            return finite(fold * (1.0 + room / (now * fold)).ln());
         }
-        Some(room / slope)
+        finite(room / slope)
     };
     Some(Forecast {
         seconds: after(verdict.slope_bytes_per_hour)?,

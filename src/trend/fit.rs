@@ -303,3 +303,200 @@ pub(super) fn student(normal: f64, freedom: f64) -> f64 {
 
 /// The normal value with 5 % above it: a 90 % interval's.
 pub(super) const NINETY: f64 = 1.644_853_626_951_472_2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::StandardNormal;
+    use rand_pcg::Pcg64;
+
+    const SERIES: &str = include_str!("../../tests/vectors/series.csv");
+    const EXPECTED: &str = include_str!("../../tests/vectors/expected.csv");
+    const STUDENT: &str = include_str!("../../tests/vectors/student.csv");
+
+    /// The fields of a table's lines, without its heading.
+    fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+        table.lines().skip(1).map(|line| line.split(',').collect())
+    }
+
+    fn series(name: &str) -> Points {
+        let mut points = Points::new();
+        for row in rows(SERIES).filter(|row| row[0] == name) {
+            points.push(row[1].parse().unwrap(), row[2].parse().unwrap());
+        }
+        assert!(points.n > 2, "{name}");
+        points
+    }
+
+    /// scipy's slope and standard error.
+    fn linregress(name: &str) -> (f64, f64) {
+        let row = rows(EXPECTED).find(|row| row[0] == name).unwrap();
+        (row[9].parse().unwrap(), row[10].parse().unwrap())
+    }
+
+    fn relative(ours: f64, theirs: f64) -> f64 {
+        (ours / theirs - 1.0).abs()
+    }
+
+    #[test]
+    fn without_memory_and_outliers_a_line_is_that_of_least_squares() {
+        let line = line(&series("alternating"), Beside::default()).unwrap();
+        let (slope, error) = linregress("alternating");
+        assert!(relative(line.slope, slope) < 1e-9, "{line:?}");
+        assert!(relative(line.error, error) < 1e-9, "{line:?}");
+        assert_eq!(line.freedom, 62.0);
+    }
+
+    #[test]
+    fn among_gigabytes_a_slope_keeps_its_digits() {
+        let line = line(&series("fine"), Beside::default()).unwrap();
+        let (slope, error) = linregress("fine");
+        assert!(relative(line.slope, slope) < 1e-6, "{line:?}");
+        assert!((0.5..2.0).contains(&(line.error / error)), "{line:?}");
+    }
+
+    #[test]
+    fn at_uneven_times_a_line_is_near_that_of_least_squares() {
+        let line = line(&series("irregular"), Beside::default()).unwrap();
+        let (slope, error) = linregress("irregular");
+        assert!((line.slope - slope).abs() < error, "{line:?}, {slope}");
+        assert!((0.7..2.0).contains(&(line.error / error)), "{line:?}");
+    }
+
+    #[test]
+    fn spikes_do_not_bend_a_line() {
+        // 0.1 a step, under four spikes of fifty times the noise.
+        let line = line(&series("outliers"), Beside::default()).unwrap();
+        let (bent, _) = linregress("outliers");
+        assert!(relative(line.slope, 0.1) < 0.1, "{line:?}");
+        assert!(relative(bent, 0.1) > 0.5, "{bent}");
+    }
+
+    #[test]
+    fn a_straight_line_has_no_error() {
+        let line = line(&series("straight"), Beside::default()).unwrap();
+        assert!(relative(line.slope, 2.0) < 1e-12, "{line:?}");
+        assert!(line.error < 1e-9 && line.sigma < 1e-9, "{line:?}");
+        assert!((line.end - 81.0).abs() < 1e-9, "{line:?}");
+    }
+
+    #[test]
+    fn a_jump_beside_the_line_is_no_part_of_its_slope() {
+        let mut points = Points::new();
+        for i in 0..60 {
+            let jump = if i < 25 { 0.0 } else { 100.0 };
+            points.push(f64::from(i), 0.5 * f64::from(i) + jump);
+        }
+        let beside = Beside {
+            cycle: None,
+            jump: Some(25),
+        };
+        let apart = line(&points, beside).unwrap();
+        assert!(relative(apart.slope, 0.5) < 1e-6, "{apart:?}");
+        assert!((apart.end - 129.5).abs() < 1e-6, "{apart:?}");
+        assert!(line(&points, Beside::default()).unwrap().slope > 1.5);
+    }
+
+    #[test]
+    fn a_cycle_beside_the_line_is_no_part_of_its_slope() {
+        let mut points = Points::new();
+        for i in 0..150 {
+            let t = f64::from(i) * 10.0;
+            points.push(
+                t,
+                0.02 * t + 40.0 * (t * std::f64::consts::TAU / 600.0).sin(),
+            );
+        }
+        let beside = Beside {
+            cycle: Some(600.0),
+            jump: None,
+        };
+        let apart = line(&points, beside).unwrap();
+        assert!(relative(apart.slope, 0.02) < 1e-6, "{apart:?}");
+        let plain = line(&points, Beside::default()).unwrap();
+        assert!(relative(plain.slope, 0.02) > 0.05, "{plain:?}");
+    }
+
+    /// A ramp under noise of which this share stays from one point to the next.
+    fn remembering(rho: f64, seed: u64) -> Points {
+        let mut draw = Pcg64::seed_from_u64(seed);
+        let mut news = || -> f64 { draw.sample(StandardNormal) };
+        let mut noise = news() / (1.0 - rho * rho).sqrt();
+        let mut points = Points::new();
+        for i in 0..200 {
+            points.push(f64::from(i) * 30.0, 1e-3 * f64::from(i) * 30.0 + noise);
+            noise = rho * noise + news();
+        }
+        points
+    }
+
+    #[test]
+    fn the_interval_holds_the_slope_nine_times_in_ten_whatever_the_noise_remembers() {
+        for rho in [0.0, 0.5, 0.8, 0.9] {
+            let held = |seed: &u64| {
+                let line = line(&remembering(rho, *seed), Beside::default()).unwrap();
+                (line.slope - 1e-3).abs() <= line.error * student(NINETY, line.freedom)
+            };
+            let share = (0..400).filter(held).count() as f64 / 400.0;
+            eprintln!("autocorrelation {rho}: {share} of the intervals hold the slope");
+            assert!((0.82..=0.97).contains(&share), "at {rho}: {share}");
+        }
+    }
+
+    #[test]
+    fn the_autocorrelation_of_what_a_line_leaves_is_not_much_too_small() {
+        for rho in [0.0, 0.5, 0.8, 0.9] {
+            let of = |seed| {
+                let points = remembering(rho, seed);
+                let mut rest = [0.0; MOST];
+                let (slope, _) = super::super::points::least_squares(&points, 0, points.n);
+                let mean = points.y().iter().sum::<f64>() / points.n as f64;
+                for (i, rest) in rest[..points.n].iter_mut().enumerate() {
+                    *rest = points.y[i] - mean - slope * (points.t[i] - points.span() / 2.0);
+                }
+                autocorrelation(&rest[..points.n], 2)
+            };
+            let mean = (0..200).map(of).sum::<f64>() / 200.0;
+            // At 0 the estimates below it are cut off, which lifts the mean.
+            let allowed = if rho == 0.0 { 0.05 } else { 0.03 };
+            assert!((mean - rho).abs() < allowed, "at {rho}: {mean}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_alternation_have_no_memory() {
+        assert_eq!(autocorrelation(&[], 2), 0.0);
+        assert_eq!(autocorrelation(&[0.0; 9], 2), 0.0);
+        assert_eq!(autocorrelation(&[1.0, -1.0, 1.0, -1.0, 1.0, -1.0], 2), 0.0);
+    }
+
+    #[test]
+    fn a_gap_forgets_as_much_as_the_steps_that_it_is_long() {
+        let (left, weight) = memory(0.5, 3.0);
+        assert!((left - 0.125).abs() < 1e-12);
+        // News of three steps: 1 + 1/4 + 1/16 times that of one.
+        assert!((weight.powi(-2) - 1.3125).abs() < 1e-12);
+        assert_eq!(memory(0.5, 1.0), (0.5, 1.0));
+        assert_eq!(memory(0.0, 7.0), (0.0, 1.0));
+    }
+
+    #[test]
+    fn student_s_quantile_is_within_a_percent_from_three_degrees_of_freedom() {
+        let mut worst = [0.0f64; 2];
+        for row in rows(STUDENT) {
+            let freedom: f64 = row[0].parse().unwrap();
+            let off = relative(student(NINETY, freedom), row[1].parse().unwrap());
+            let allowed = match freedom {
+                2.0 => 0.015,
+                3.0 => 0.005,
+                _ if freedom < 10.0 => 0.002,
+                _ => 1e-4,
+            };
+            assert!(off < allowed, "{off} at {freedom}");
+            let place = usize::from(freedom > 2.0);
+            worst[place] = worst[place].max(off);
+        }
+        eprintln!("off by {worst:?} at 2 degrees of freedom and above");
+    }
+}

@@ -109,6 +109,7 @@ pub fn mann_kendall_hamed_rao(values: &[f64]) -> Option<Kendall> {
 pub fn theil_sen(times: &[f64], values: &[f64]) -> Option<Sen> {
     testable(values)?;
     if times.len() != values.len()
+        || times.iter().any(|time| !time.is_finite())
         || times
             .windows(2)
             .any(|pair| pair[0].partial_cmp(&pair[1]) != Some(std::cmp::Ordering::Less))
@@ -185,12 +186,13 @@ fn slope_of_rank(n: usize, time: &impl Fn(usize) -> f64, values: &[f64], rank: R
                 low = middle + 1;
             }
         }
-        unordered(low)
+        // The least number that is as much as nothing is -0.
+        unordered(low) + 0.0
     };
     match rank {
         Rank::At(place) => at(place),
         Rank::Median if pairs % 2 == 1 => at(pairs / 2),
-        Rank::Median => (at(pairs / 2 - 1) + at(pairs / 2)) / 2.0,
+        Rank::Median => f64::midpoint(at(pairs / 2 - 1), at(pairs / 2)),
     }
 }
 

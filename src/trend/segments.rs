@@ -123,3 +123,94 @@ pub(super) fn divide(points: &Points, piece: Piece, least: usize, penalty: f64) 
     }
     Division { starts, count, sse }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::StandardNormal;
+    use rand_pcg::Pcg64;
+
+    /// A course under noise of standard deviation 1.
+    fn points(seed: u64, of: impl Fn(f64) -> f64) -> Points {
+        let mut draw = Pcg64::seed_from_u64(seed);
+        let mut points = Points::new();
+        for i in 0..COARSE {
+            let noise: f64 = draw.sample(StandardNormal);
+            points.push(i as f64 * 60.0, of(i as f64) + noise);
+        }
+        points
+    }
+
+    fn divided(points: &Points, piece: Piece) -> Division {
+        let sigma = noise(points);
+        let penalty = 12.0 * (points.n as f64).ln() * sigma * sigma;
+        divide(points, piece, 4, penalty)
+    }
+
+    /// The starts are these, each give or take so many points.
+    fn assert_starts(division: &Division, expected: &[usize], slack: usize, what: &str) {
+        let starts = division.starts();
+        let near = |(a, b): (&usize, &usize)| a.abs_diff(*b) <= slack;
+        assert!(
+            starts.len() == expected.len() && starts.iter().zip(expected).all(near),
+            "{what}: {starts:?}, not {expected:?}"
+        );
+    }
+
+    #[test]
+    fn a_step_is_not_taken_for_noise() {
+        for height in [0.0, 500.0] {
+            let of = |seed| noise(&points(seed, |i| if i < 60.0 { 0.0 } else { height }));
+            let mean = (0..20).map(of).sum::<f64>() / 20.0;
+            assert!((0.9..1.1).contains(&mean), "at {height}: {mean}");
+        }
+    }
+
+    #[test]
+    fn a_hinge_is_found_where_it_is() {
+        for seed in 0..20 {
+            let hinge = points(seed, |i| (i - 60.0).max(0.0));
+            assert_starts(&divided(&hinge, Piece::Line), &[0, 60], 5, "hinge");
+        }
+    }
+
+    #[test]
+    fn a_step_is_found_where_it_is() {
+        for seed in 0..20 {
+            let step = points(seed, |i| if i < 40.0 { 0.0 } else { 20.0 });
+            assert_starts(&divided(&step, Piece::Level), &[0, 40], 0, "step of levels");
+            assert_starts(&divided(&step, Piece::Line), &[0, 40], 0, "step of lines");
+        }
+    }
+
+    #[test]
+    fn three_pieces_are_found_where_they_are() {
+        for seed in 0..20 {
+            let course = |i: f64| (i.min(40.0)) + 2.0 * (i - 85.0).max(0.0);
+            let three = points(seed, course);
+            assert_starts(&divided(&three, Piece::Line), &[0, 40, 85], 5, "three");
+        }
+    }
+
+    #[test]
+    fn one_line_is_one_piece() {
+        for seed in 0..20 {
+            let line = points(seed, |i| 0.3 * i);
+            let division = divided(&line, Piece::Line);
+            assert_starts(&division, &[0], 0, "line");
+            assert!((80.0..160.0).contains(&division.sse), "{}", division.sse);
+        }
+    }
+
+    #[test]
+    fn no_piece_is_shorter_than_asked_for() {
+        let wild = points(3, |i| if i % 5.0 == 0.0 { 100.0 } else { 0.0 });
+        for least in [2, 4, 10] {
+            let division = divide(&wild, Piece::Line, least, 0.0);
+            let starts = division.starts();
+            let ends = starts.iter().skip(1).chain([&COARSE]);
+            assert!(starts.iter().zip(ends).all(|(from, to)| to - from >= least));
+        }
+    }
+}

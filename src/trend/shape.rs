@@ -311,3 +311,126 @@ fn regress(points: &Points, values: &[f64; MOST], y0: f64, step: f64, rho: f64) 
     let sse = yy - level * ly - slope * xy;
     (slope, sse.max(0.0), ll / determinant)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::StandardNormal;
+    use rand_pcg::Pcg64;
+
+    /// A course over time from 0 to 1, of height about 1, under noise of so much.
+    fn points(seed: u64, noise: f64, of: impl Fn(f64) -> f64) -> Points {
+        let mut draw = Pcg64::seed_from_u64(seed);
+        let mut points = Points::new();
+        for i in 0..120 {
+            let news: f64 = draw.sample(StandardNormal);
+            points.push(f64::from(i) * 32.0, of(f64::from(i) / 119.0) + noise * news);
+        }
+        points
+    }
+
+    fn line(u: f64) -> f64 {
+        u
+    }
+
+    fn saturation(u: f64) -> f64 {
+        1.0 - (-u / 0.3).exp()
+    }
+
+    fn exponential(u: f64) -> f64 {
+        ((u - 1.0) / 0.3).exp()
+    }
+
+    type Curve = fn(f64) -> f64;
+
+    const COURSES: [(Curve, Course); 3] = [
+        (line, Course::Line),
+        (saturation, Course::Slows),
+        (exponential, Course::Accelerates),
+    ];
+
+    #[test]
+    fn a_line_a_saturation_and_an_exponential_are_told_apart() {
+        for (course, name) in COURSES {
+            for seed in 0..30 {
+                let shape = compare(&points(seed, 0.02, course)).unwrap();
+                assert_eq!(shape.course(), name, "seed {seed}: {shape:?}");
+                let total = shape.line + shape.slows + shape.accelerates;
+                assert!((total - 1.0).abs() < 1e-9, "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slope_that_holds_is_1_and_one_that_levels_off_is_near_0() {
+        for seed in 0..30 {
+            let held = |of: Curve| compare(&points(seed, 0.02, of)).unwrap().held;
+            assert!((0.85..1.25).contains(&held(line)), "{}", held(line));
+            assert!(held(saturation) < 0.4, "{}", held(saturation));
+            assert!(held(exponential) > 2.0, "{}", held(exponential));
+        }
+    }
+
+    #[test]
+    fn the_time_in_which_an_exponential_grows_by_e_is_found() {
+        let points = points(1, 0.005, |u| ((u - 1.0) / 0.35).exp());
+        let shape = compare(&points).unwrap();
+        assert!(
+            (shape.e_fold / (0.35 * points.span()) - 1.0).abs() < 1e-9,
+            "{shape:?}"
+        );
+    }
+
+    #[test]
+    fn a_ramp_after_a_level_says_when_it_began() {
+        for seed in 0..20 {
+            let shape = compare(&points(seed, 0.02, |u| (u - 0.55).max(0.0) / 0.45)).unwrap();
+            assert_eq!(shape.begins, Some(0.55), "{shape:?}");
+            assert_eq!(compare(&points(seed, 0.02, line)).unwrap().begins, None);
+        }
+    }
+
+    #[test]
+    fn scale_and_origin_of_values_and_times_change_nothing() {
+        for (course, _) in COURSES {
+            let one = points(5, 0.05, course);
+            let plain = compare(&one).unwrap();
+            for (y_scale, y_shift, t_scale, t_shift) in [
+                (2.0f64.powi(31), 0.0, 1.0, 0.0),
+                (1.0, 1024.0, 1.0, 0.0),
+                (1.0, -3.0, 1.0, 0.0),
+                (1.0, 0.0, 2.0f64.powi(-7), 0.0),
+                (1.0, 0.0, 1.0, 1.7e9),
+                (3.7e9, 2e10, 0.3, -5e5),
+            ] {
+                let mut other = Points::new();
+                for (t, y) in one.t().iter().zip(one.y()) {
+                    other.push(t * t_scale + t_shift, y * y_scale + y_shift);
+                }
+                let shape = compare(&other).unwrap();
+                let near = |a: f64, b: f64| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+                assert!(
+                    near(shape.line, plain.line)
+                        && near(shape.slows, plain.slows)
+                        && near(shape.accelerates, plain.accelerates)
+                        && near(shape.held, plain.held)
+                        && near(shape.z, plain.z),
+                    "{y_scale} {y_shift} {t_scale} {t_shift}: {shape:?}, not {plain:?}"
+                );
+                let mean = shape.mean_slope * t_scale / y_scale;
+                assert!((mean / plain.mean_slope - 1.0).abs() < 1e-5, "{mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_level_or_short_has_no_course() {
+        assert!(compare(&points(0, 0.0, |_| 7.0)).is_none());
+        let mut few = Points::new();
+        for i in 0..7 {
+            few.push(f64::from(i), f64::from(i));
+        }
+        assert!(compare(&few).is_none());
+    }
+}
