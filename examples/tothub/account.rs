@@ -105,6 +105,18 @@ pub fn account(monitor: &Monitor) -> String {
         "  peak of the last image: {}",
         mib(status.heap.peak_bytes)
     );
+    let verdict = monitor.leak_verdict();
+    let _ = writeln!(
+        text,
+        "  verdict: {}, {}, {:.1} MB/h, {:.0} % sure",
+        verdict.judgement,
+        verdict.pattern,
+        verdict.mb_per_hour(),
+        100.0 * verdict.confidence
+    );
+    for recommendation in verdict.advice.iter() {
+        let _ = writeln!(text, "    {recommendation}");
+    }
     let actions: u64 = images.iter().map(|image| image.actions).sum();
     let given_back: u64 = images.iter().map(|image| image.given_back_bytes).sum();
     let _ = writeln!(

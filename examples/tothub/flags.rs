@@ -7,7 +7,8 @@ use std::time::Duration;
 
 pub const USAGE: &str = "\
 usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
-              [--limit BYTES] [--leak-mib-per-second N] [--rate-mib-per-minute N]
+              [--limit BYTES] [--interval-ms N]
+              [--leak-mib-per-second N] [--rate-mib-per-minute N]
               [--cooldown SECONDS] [--sustained SECONDS] [--budget RESTARTS_AN_HOUR]
               [--port N] [--data FOLDER] [--record FILE] [--record-interval-ms N]
 
@@ -32,6 +33,7 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
   --governor off           watches, but neither acts nor restarts
   --governor watchdog      looks at resident memory every 30 s and restarts at 80 %, as others do
   --limit BYTES            holds itself to this, as 256MiB; else to what the system allows
+  --interval-ms N          looks so often when nothing happens, 10 to 3600000 (default 1000)
   --cooldown SECONDS       between two restarts (default 5 when leaking, else 300)
   --sustained SECONDS      above the restart line before a restart (default 1 when leaking, else 10)
   --budget N               restarts in an hour, 1 to 1000 (default 1000 when leaking, else 3)
@@ -55,6 +57,7 @@ pub struct Flags {
     pub duration: Option<Duration>,
     pub governor: Governor,
     pub limit: Option<u64>,
+    pub interval: Option<Duration>,
     pub cooldown: Duration,
     pub sustained: Option<Duration>,
     pub budget: u32,
@@ -78,6 +81,7 @@ impl Flags {
             duration: None,
             governor: Governor::On,
             limit: None,
+            interval: None,
             cooldown: Duration::ZERO,
             sustained: None,
             budget: 0,
@@ -115,6 +119,10 @@ impl Flags {
                     flags.duration = Some(Duration::from_secs(seconds));
                 }
                 "--limit" => flags.limit = Some(bytes(&flag, &value()?)?),
+                "--interval-ms" => {
+                    let milliseconds = number(&flag, &value()?, 10, 3_600_000)?;
+                    flags.interval = Some(Duration::from_millis(milliseconds));
+                }
                 "--leak-mib-per-second" => {
                     flags.rates.leak_mib_per_second = number(&flag, &value()?, 1, 10_000)?;
                 }

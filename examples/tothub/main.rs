@@ -129,6 +129,9 @@ fn start_monitor(
     if let Some(bytes) = flags.limit {
         builder = builder.limit(bytes);
     }
+    if let Some(interval) = flags.interval {
+        builder = builder.interval(interval);
+    }
     if flags.governor == Governor::On {
         let (closing, opening) = (Arc::clone(gate), Arc::clone(gate));
         builder = builder

@@ -155,6 +155,14 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    /// Up to 100 KiB, in no order.
+    fn noise(look: u64) -> u64 {
+        let mut mixed = (look + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % 100 * 1024
+    }
+
     fn watch(bytes: impl Fn(u64) -> u64, looks: u64) -> (Verdict, Vec<LeakNews>) {
         let mut watch = LeakWatch::new(Duration::from_secs(1), Subject::Heap);
         let (mut verdict, mut news) = (Verdict::default(), Vec::new());
@@ -180,10 +188,7 @@ mod tests {
 
     #[test]
     fn a_leak_is_news_once_for_each_severity_and_names_its_subject() {
-        let (verdict, news) = watch(
-            |look| 20 * MIB + look * MIB / 4 + (look * 7919 % 100) * 1024,
-            180,
-        );
+        let (verdict, news) = watch(|look| 20 * MIB + look * MIB / 4 + noise(look), 180);
         assert!(verdict.is_leak(), "{verdict:?}");
         assert_eq!(verdict.subject, Subject::Heap);
         assert_eq!(verdict.severity, Severity::Critical);
@@ -205,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_stays_is_no_news() {
-        let (verdict, news) = watch(|look| 20 * MIB + (look * 7919 % 100) * 1024, 180);
+        let (verdict, news) = watch(|look| 20 * MIB + noise(look), 180);
         assert!(!verdict.is_leak());
         assert!(news.is_empty(), "{news:?}");
     }

@@ -87,6 +87,8 @@ pub struct Detector {
     looks: [Look; RINGS],
     belief: f64,
     is_leak: bool,
+    /// It has not been too early before: it is not again.
+    has_judged: bool,
     suspect: Option<Suspect>,
     /// The last samples, a little smoothed.
     recent: f64,
@@ -104,6 +106,7 @@ impl Detector {
             looks: [Look::default(); RINGS],
             belief: 0.0,
             is_leak: false,
+            has_judged: false,
             suspect: None,
             recent: 0.0,
             verdict: Verdict::default(),
@@ -141,6 +144,7 @@ impl Detector {
             passed,
         );
         self.verdict = self.judge(best, whole, limit);
+        self.has_judged |= self.verdict.judgement != Judgement::Insufficient;
     }
 
     /// What is to be said about the series so far. Costs nothing: it was made with the last sample.
@@ -233,7 +237,7 @@ impl Detector {
             Pattern::Periodic | Pattern::Sawtooth | Pattern::WarmUp | Pattern::Step
         );
         let early = self.history.samples() < SAMPLES
-            || (self.history.span() < SECONDS && (!shows || evidence.is_early()));
+            || (self.history.span() < SECONDS && !shows && !self.has_judged);
         if early {
             self.too_early(&mut verdict);
             return verdict;

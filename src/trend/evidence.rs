@@ -175,14 +175,6 @@ impl Evidence {
         self.0.iter().product()
     }
 
-    /// Whether only time or samples are wanting.
-    pub(super) fn is_early(&self) -> bool {
-        matches!(
-            self.weakest(),
-            Question::IsLongEnough | Question::HasSamples
-        )
-    }
-
     /// What speaks against it most.
     pub(super) fn weakest(&self) -> Question {
         let mut weakest = 0;
