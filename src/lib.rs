@@ -35,6 +35,9 @@
 //! # }
 //! ```
 //!
+//! Whether it leaks, how fast, how surely and how long there is left, says
+//! [`Monitor::leak_verdict`]; [`trend`] says the same of any series.
+//!
 //! **In tests**, with [`measure`]: what a piece of work allocated, on this thread alone, whatever
 //! other tests do meanwhile.
 //!

@@ -17,7 +17,8 @@ mod peers;
 mod score;
 mod traces;
 
-use generator::{Case, Generator, HEALTHY, LEAKS, SLOPES};
+use generator::{Case, Generator, HEALTHY, Kind, LEAKS, SLOPES};
+use plimsoll::trend::{Detector, Sample, Subject};
 use score::Outcome;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn run() -> Result<(), String> {
             }
         }
     }
+    cost();
     for (part, seed) in [("tuned on", TUNED), ("reported on", REPORTED)] {
         let cases = corpus(seed, each);
         let begun = Instant::now();
@@ -83,6 +85,34 @@ fn run() -> Result<(), String> {
         traces::report(&folder)?;
     }
     Ok(())
+}
+
+/// The time of one verdict over 2,016 samples, when all windows have to be looked at anew: the 2,017th
+/// sample completes a bin of each.
+fn cost() {
+    const SAMPLES: usize = 2_016;
+    let mut generator = Generator::new(TUNED);
+    let mut text = String::new();
+    for kind in [Kind::Flat, Kind::WarmUp, Kind::Sawtooth, Kind::Cycle] {
+        let case = generator.healthy(kind);
+        let mut detector = Detector::new(30.0, Subject::Recorded);
+        let sample = |step: usize| Sample {
+            seconds: step as f64 * 30.0,
+            bytes: case.series[step * case.series.len() / (SAMPLES + 1)].1,
+            blocks: None,
+        };
+        (0..SAMPLES).for_each(|step| detector.push(sample(step), Some(case.limit)));
+        let mut times: Vec<f64> = (0..101)
+            .map(|_| {
+                let mut detector = detector.clone();
+                let begun = Instant::now();
+                detector.push(sample(SAMPLES), Some(case.limit));
+                begun.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        text += &format!("  {kind:?} {:.2} ms", score::quantile(&mut times, 0.5));
+    }
+    println!("A verdict over {SAMPLES} samples, all windows looked at anew (median of 101):{text}");
 }
 
 fn corpus(seed: u64, each: usize) -> Vec<Case> {
