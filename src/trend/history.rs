@@ -119,7 +119,7 @@ impl Ring {
     }
 }
 
-/// See the [module](self).
+/// What was seen of a series, in fixed memory: fine for the last minutes, coarse for the last weeks.
 #[derive(Clone)]
 pub struct History {
     rings: Box<[Ring; RINGS]>,
