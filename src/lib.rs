@@ -60,6 +60,7 @@
 //! |---|---|---|
 //! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
 //! | `serde` | no | `Serialize` for figures and status |
+//! | `cli` | no | the program `plimsoll`: `plimsoll analyze` says whether a recorded series is a leak |
 //! | `full` | no | all of them |
 //!
 //! # Limits
@@ -77,6 +78,9 @@ mod allocator;
 pub mod figures;
 #[cfg(not(plimsoll_loom))]
 mod governor;
+#[cfg(all(feature = "cli", not(plimsoll_loom)))]
+#[doc(hidden)]
+pub mod recorded;
 #[cfg(not(plimsoll_loom))]
 pub mod testing;
 #[cfg(not(plimsoll_loom))]
