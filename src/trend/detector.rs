@@ -34,8 +34,8 @@ const SECONDS: f64 = 2_000.0;
 
 /// Intervals of slopes are widened by this: the noise's memory is estimated, and a little too
 /// short. More where the growth began in the middle, as its beginning is estimated too.
-const WIDER: f64 = 1.1;
-const WIDER_INSIDE: f64 = 1.25;
+const WIDER: f64 = 1.2;
+const WIDER_INSIDE: f64 = 1.4;
 
 /// Verdicts are never surer than this: of a hundred of the surest, one or two are wrong.
 const SUREST: f64 = 0.985;
@@ -213,6 +213,9 @@ impl Detector {
             ..Verdict::default()
         };
         let Some(((finding, evidence, growth), (wide, rest))) = best.zip(wide) else {
+            if self.has_judged {
+                return self.verdict;
+            }
             self.too_early(&mut verdict);
             return verdict;
         };

@@ -32,6 +32,15 @@ pub(super) struct Division {
 }
 
 impl Division {
+    /// One piece.
+    pub(super) fn whole() -> Division {
+        Division {
+            starts: [0; PIECES],
+            count: 1,
+            sse: 0.0,
+        }
+    }
+
     pub(super) fn starts(&self) -> &[usize] {
         &self.starts[..self.count]
     }

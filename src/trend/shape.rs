@@ -126,6 +126,23 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Of what does not move at all.
+    const LEVEL: Shape = Shape {
+        line: 1.0,
+        slows: 0.0,
+        accelerates: 0.0,
+        held: 1.0,
+        e_fold: f64::INFINITY,
+        end_slope: 1.0,
+        best: 0,
+        mean_slope: 0.0,
+        mean_error: 0.0,
+        z: 0.0,
+        freedom: 2.0,
+        begins: None,
+        later: 0.0,
+    };
+
     /// The best curve's mean slope from this share of its time on, over its mean slope.
     pub(super) fn share_from(&self, u: f64) -> f64 {
         let basis = BASES[self.best];
@@ -178,7 +195,7 @@ pub(super) fn compare(points: &Points) -> Option<Shape> {
     }
     let y0 = points.y[0];
     if points.y().iter().all(|&y| y == y0) {
-        return None;
+        return Some(Shape::LEVEL);
     }
     let mut rho = 0.0;
     for _ in 0..3 {
@@ -425,8 +442,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_level_or_short_has_no_course() {
-        assert!(compare(&points(0, 0.0, |_| 7.0)).is_none());
+    fn what_is_level_has_no_slope_and_what_is_short_no_course() {
+        let level = compare(&points(0, 0.0, |_| 7.0)).unwrap();
+        assert_eq!((level.z, level.mean_slope), (0.0, 0.0));
         let mut few = Points::new();
         for i in 0..7 {
             few.push(f64::from(i), f64::from(i));

@@ -14,6 +14,9 @@ use super::shape::{Shape, compare};
 /// Candidates for the beginning of the growth, besides the window's own.
 const BEGINNINGS: usize = 6;
 
+/// The points of the shortest piece.
+const PIECE: usize = 4;
+
 /// Fewer points than this say nothing.
 const LEAST: usize = 12;
 
@@ -103,6 +106,10 @@ impl Window {
     /// The pieces of the window, the last ones if there are many.
     fn pieces(&self) -> Division {
         let clean = &self.clean;
+        // A cycle that is nearly as long as the window leaves little of it.
+        if clean.n < 2 * PIECE {
+            return Division::whole();
+        }
         let mut sorted = clean.y;
         let high = quantile(&mut sorted[..clean.n], 0.95);
         let range = high - quantile(&mut sorted[..clean.n], 0.05);
@@ -110,7 +117,7 @@ impl Window {
         let sigma = noise(clean).max(0.002 * range).max(least).max(1e-9);
         let mut penalty = 12.0 * (clean.n as f64).ln() * sigma * sigma;
         loop {
-            let division = divide(clean, Piece::Line, 4, penalty);
+            let division = divide(clean, Piece::Line, PIECE, penalty);
             if division.starts().len() <= BEGINNINGS {
                 return division;
             }
@@ -120,7 +127,7 @@ impl Window {
 
     /// Calls back with a finding for every beginning that is worth one.
     pub(super) fn findings(&self, history: &History, mut each: impl FnMut(Finding)) {
-        if self.mean.n < LEAST || self.clean.n < 4 {
+        if self.mean.n < LEAST {
             return;
         }
         let division = self.pieces();
