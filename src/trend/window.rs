@@ -17,6 +17,15 @@ const BEGINNINGS: usize = 6;
 /// The points of the shortest piece.
 const PIECE: usize = 4;
 
+/// A part of so many of a growth's points is left out at its beginning.
+const TRIMMED: usize = 25;
+
+/// From this share of the growth on, a jump is fitted beside the line.
+const JUMPED: f64 = 0.35;
+
+/// Low watermarks are few: their interval has to be narrower by this.
+const CLEARLY: f64 = 0.8;
+
 /// Fewer points than this say nothing.
 const LEAST: usize = 12;
 
@@ -202,6 +211,8 @@ impl Window {
         self.mean.t().partition_point(|&at| at < t)
     }
 
+    /// What the time from one point on comes to; `piece` is the slope of the piece before it, and how
+    /// long that lasted.
     fn finding(
         &self,
         history: &History,
@@ -213,98 +224,83 @@ impl Window {
         }
         // Where a growth begins is not known to the point; a little of the time before it would bend
         // the slope, and a little less of it does not.
-        let from = if from == 0 {
-            0
-        } else {
-            from + ((self.mean.n - from) / 25).max(1)
+        let from = match from {
+            0 => 0,
+            _ => from + ((self.mean.n - from) / TRIMMED).max(1),
         };
         let mean = tail(&self.mean, from);
-        let low = tail(&self.low, from);
         let span = mean.span();
         let cycle = self.cycle.filter(|cycle| cycle * 2.0 <= span);
-        let swing = match self.swing {
-            Some((cycle, swing)) if span < 2.0 * cycle => Some(swing),
-            _ => None,
-        };
-        let without = cycle.map(|cycle| smoothed(&mean, cycle));
-        let jumps = largest_jumps(without.as_ref().unwrap_or(&mean));
-        let plain = line(&mean, Beside::default())?;
-        let floors = floors(&low, cycle);
-        let floor_line = line(&floors, Beside::default());
-        let seasonal = cycle.and_then(|cycle| {
-            line(
-                &mean,
-                Beside {
-                    cycle: Some(cycle),
-                    jump: None,
-                },
-            )
-        });
-        let width = |line: &Line| line.error * fit::student(fit::NINETY, line.freedom);
-        let mut best = (Channel::Mean, plain);
-        if let Some(seasonal) = seasonal
-            && width(&seasonal) < width(&best.1)
-        {
-            best = (Channel::Seasonal, seasonal);
-        }
-        if let Some(floor) = floor_line
-            && width(&floor) < 0.8 * width(&best.1)
-        {
-            best = (Channel::Floor, floor);
-        }
-        let (channel, mut line_) = best;
-        let growth = (line_.slope * span).max(f64::MIN_POSITIVE);
-        let share = jumps[0].1 / growth;
-        let shares = (jumps[0].1 + jumps[1].1) / growth;
-        if share > 0.35
-            && cycle.is_none()
-            && let Some(beside) = line(
-                &mean,
-                Beside {
-                    cycle: None,
-                    jump: Some(jumps[0].0),
-                },
-            )
-        {
-            line_ = beside;
+        let smooth = cycle.map(|cycle| smoothed(&mean, cycle));
+        let smooth = smooth.as_ref().unwrap_or(&mean);
+        let floors = floors(&tail(&self.low, from), cycle);
+        let floor = line(&floors, Beside::default());
+        let (channel, mut line) = surest(&mean, floor, cycle)?;
+
+        let growth = (line.slope * span).max(f64::MIN_POSITIVE);
+        let jumps = largest_jumps(smooth);
+        let jump = jumps[0].1 / growth;
+        if jump > JUMPED && cycle.is_none() {
+            let beside = Beside {
+                jump: Some(jumps[0].0),
+                ..Beside::default()
+            };
+            line = fit::line(&mean, beside).unwrap_or(line);
         }
         let course = match channel {
             Channel::Floor => &floors,
             Channel::Mean => &mean,
-            Channel::Seasonal => without.as_ref().unwrap_or(&mean),
+            Channel::Seasonal => smooth,
         };
-        let late = line(&tail(course, course.n * 3 / 5), Beside::default());
-        let shape = match channel {
-            Channel::Floor => {
-                compare(&floors).or_else(|| compare(without.as_ref().unwrap_or(&mean)))
-            }
-            Channel::Mean => compare(&mean),
-            Channel::Seasonal => {
-                compare(without.as_ref().unwrap_or(&mean)).or_else(|| compare(&mean))
-            }
-        }?;
-        let now = line_.end;
-        let past = before(history, self.ring, mean.t[0], now - line_.sigma);
+        // Few low watermarks, or few cycles, show no course; what they were taken from does.
+        let shape = compare(course)
+            .or_else(|| compare(smooth))
+            .or_else(|| compare(&mean))?;
+        let swing = match self.swing {
+            Some((cycle, swing)) if span < 2.0 * cycle => Some(swing),
+            _ => None,
+        };
         Some(Finding {
             from: mean.t[0],
             to: mean.t[mean.n - 1],
             points: mean.n,
             channel,
-            growth: line_.slope * span,
-            line: line_,
+            line,
             shape,
             cycle,
-            jump: share,
-            jumps: shares,
-            late,
-            past,
-            floor: floor_line,
+            jump,
+            jumps: (jumps[0].1 + jumps[1].1) / growth,
+            growth: line.slope * span,
+            now: line.end,
+            blocks: self.blocks_with(from, line.slope * span, line.end),
+            past: before(history, self.ring, mean.t[0], line.end - line.sigma),
+            late: fit::line(&tail(course, course.n * 3 / 5), Beside::default()),
+            floor,
             swing,
             explained: 0.0,
             before: piece,
-            now,
-            blocks: self.blocks_with(from, line_.slope * span, now),
         })
+    }
+}
+
+/// The line with the narrowest interval: through the means, through the means with a cycle beside it,
+/// or, if that is clearly better, through the low watermarks.
+fn surest(mean: &Points, floor: Option<Line>, cycle: Option<f64>) -> Option<(Channel, Line)> {
+    let width = |line: &Line| line.error * fit::student(fit::NINETY, line.freedom);
+    let mut best = (Channel::Mean, line(mean, Beside::default())?);
+    let beside = Beside {
+        cycle,
+        ..Beside::default()
+    };
+    if cycle.is_some()
+        && let Some(seasonal) = line(mean, beside)
+        && width(&seasonal) < width(&best.1)
+    {
+        best = (Channel::Seasonal, seasonal);
+    }
+    match floor {
+        Some(floor) if width(&floor) < CLEARLY * width(&best.1) => Some((Channel::Floor, floor)),
+        _ => Some(best),
     }
 }
 
