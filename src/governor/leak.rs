@@ -9,6 +9,9 @@ use crate::trend::{Detector, Judgement, Pattern, Sample, Severity, Subject, Verd
 use std::fmt;
 use std::time::Duration;
 
+/// A leak has become less urgent when it would still be so in this share of the time.
+const CLEARLY: f64 = 0.8;
+
 /// The news of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -129,6 +132,12 @@ impl LeakWatch {
         let now = (verdict.judgement, verdict.severity);
         let is_news = match self.news {
             None => verdict.judgement != Judgement::Insufficient,
+            // Less urgent only when it is clearly so: a time around a boundary is not told each time
+            // that it crosses it.
+            Some((Judgement::Leak, told)) if verdict.is_leak() && verdict.severity < told => {
+                let sooner = verdict.seconds_to_limit().map(|seconds| seconds * CLEARLY);
+                Severity::of_leak(sooner) < told
+            }
             Some(told) => told != now,
         };
         if !is_news {
@@ -152,6 +161,7 @@ impl LeakWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trend::Forecast;
 
     const MIB: u64 = 1 << 20;
 
@@ -206,6 +216,28 @@ mod tests {
             "{}",
             leaks[0]
         );
+    }
+
+    #[test]
+    fn an_urgency_at_a_boundary_is_told_once() {
+        let mut watch = LeakWatch::new(Duration::from_secs(1), Subject::Heap);
+        let mut told = Vec::new();
+        // The limit is about an hour away, a little more and a little less.
+        for step in 0..20 {
+            let seconds = if step % 2 == 0 { 3_500.0 } else { 3_700.0 };
+            told.extend(watch.news(&leak_with(seconds)).map(|news| news.severity));
+        }
+        told.extend(watch.news(&leak_with(5_000.0)).map(|news| news.severity));
+        assert_eq!(told, [Severity::Critical, Severity::High]);
+    }
+
+    fn leak_with(seconds: f64) -> Verdict {
+        Verdict {
+            judgement: Judgement::Leak,
+            severity: Severity::of_leak(Some(seconds)),
+            time_to_limit: Some(Forecast::exact(seconds)),
+            ..Verdict::default()
+        }
     }
 
     #[test]

@@ -112,12 +112,15 @@ pub enum Recommendation {
 impl fmt::Display for Recommendation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Recommendation::Grows { subject, bytes_per_hour, seconds } => write!(
-                f,
-                "{subject} has grown by {}/h for {}; freeing pages will not help",
-                Bytes(bytes_per_hour),
-                Span(seconds)
-            ),
+            Recommendation::Grows { subject, bytes_per_hour, seconds } => {
+                let (slope, span) = (Bytes(bytes_per_hour), Span(seconds));
+                write!(f, "{subject} has grown by {slope}/h for {span}")?;
+                match subject {
+                    // What is live is in no free page.
+                    Subject::Heap => f.write_str("; freeing pages will not help"),
+                    _ => Ok(()),
+                }
+            }
             Recommendation::ReachesLimit(forecast) => {
                 write!(f, "at this rate the limit is reached in {}", Span(forecast.seconds))?;
                 match forecast.latest {

@@ -65,7 +65,7 @@ pub enum Severity {
 
 impl Severity {
     /// Of a leak that reaches the limit after so many seconds.
-    pub(super) fn of_leak(seconds_to_limit: Option<f64>) -> Severity {
+    pub(crate) fn of_leak(seconds_to_limit: Option<f64>) -> Severity {
         match seconds_to_limit {
             Some(seconds) if seconds < 3_600.0 => Severity::Critical,
             Some(seconds) if seconds < 86_400.0 => Severity::High,
@@ -104,6 +104,18 @@ pub struct Forecast {
     pub soonest: f64,
     /// The latest; `None` when the slope's interval reaches down to nothing.
     pub latest: Option<f64>,
+}
+
+impl Forecast {
+    /// Without doubt.
+    #[cfg(test)]
+    pub(crate) fn exact(seconds: f64) -> Forecast {
+        Forecast {
+            seconds,
+            soonest: seconds,
+            latest: Some(seconds),
+        }
+    }
 }
 
 /// What is said about a series: whether it is a leak, how fast, how sure, and how long there is left.

@@ -68,7 +68,7 @@ fn in_percent(recommendation: &Recommendation) -> String {
             bytes_per_hour,
             seconds,
         } => format!(
-            "{subject} has grown by {bytes_per_hour:.2} points/h for {}; freeing pages will not help",
+            "{subject} has grown by {bytes_per_hour:.2} points/h for {}",
             units::span(seconds)
         ),
         Recommendation::Compare { seconds, .. } => format!(
