@@ -354,3 +354,39 @@ fn a_verdict_allocates_nothing() {
         assert_eq!(worked.deallocations, 0);
     }
 }
+
+#[test]
+fn a_leak_that_has_reached_the_limit_has_no_time_left() {
+    let mut detector = Detector::new(30.0, Subject::Recorded);
+    for step in 0..200 {
+        let seconds = f64::from(step) * 30.0;
+        let sample = Sample {
+            seconds,
+            bytes: 1e9 + 1e5 * seconds,
+            blocks: None,
+        };
+        detector.push(sample, Some(1.5e9));
+    }
+    let verdict = detector.verdict();
+    assert!(verdict.is_leak(), "{verdict:?}");
+    assert_eq!(verdict.seconds_to_limit(), Some(0.0));
+    assert_eq!(verdict.severity, plimsoll::trend::Severity::Critical);
+}
+
+#[test]
+fn a_gap_does_not_wipe_a_leak_out() {
+    let mut detector = Detector::new(30.0, Subject::Recorded);
+    let mut push = |seconds: f64| {
+        let sample = Sample {
+            seconds,
+            bytes: 1e9 + 1e4 * seconds,
+            blocks: None,
+        };
+        detector.push(sample, Some(4e9));
+        detector.verdict().is_leak()
+    };
+    let before = (0..1000).map(|step| push(f64::from(step) * 30.0)).last();
+    assert_eq!(before, Some(true));
+    // The machine sleeps for eight hours; the process grows on from where it was.
+    assert!((0..40).all(|step| push(58_800.0 + f64::from(step) * 30.0)));
+}

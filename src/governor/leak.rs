@@ -100,6 +100,11 @@ impl LeakWatch {
         }
     }
 
+    /// Whether it is resident memory that is looked at.
+    pub(super) fn is_of_resident(&self) -> bool {
+        self.subject == Subject::Resident
+    }
+
     /// Takes a look in, if the interval since the last is over, and answers the verdict on all. The
     /// blocks are the live heap's.
     pub(super) fn see(
@@ -149,11 +154,11 @@ impl LeakWatch {
 
     /// When a leak reaches so many bytes.
     pub(super) fn reaches(verdict: &Verdict, held: Held, bytes: f64) -> Option<Duration> {
-        if !verdict.is_leak() || verdict.slope_bytes_per_hour <= 0.0 {
+        if !verdict.is_leak() || verdict.current_bytes_per_hour <= 0.0 {
             return None;
         }
         let most = held.heap_bytes.max(held.resident_bytes) as f64;
-        let hours = (bytes - most).max(0.0) / verdict.slope_bytes_per_hour;
+        let hours = (bytes - most).max(0.0) / verdict.current_bytes_per_hour;
         Duration::try_from_secs_f64(3_600.0 * hours).ok()
     }
 }

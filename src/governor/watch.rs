@@ -312,6 +312,9 @@ impl Watch {
 
     /// After what is urgent: it takes up to a millisecond.
     fn judge_leak(&mut self, reading: &Reading) {
+        if self.resident_unreadable && self.leak.is_of_resident() {
+            return;
+        }
         let now = self.shared.uptime();
         let limit = self.limit.bytes;
         let Some(verdict) = self.leak.see(now, reading.held, reading.blocks, limit) else {

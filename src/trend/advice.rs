@@ -121,6 +121,9 @@ impl fmt::Display for Recommendation {
                     _ => Ok(()),
                 }
             }
+            Recommendation::ReachesLimit(forecast) if forecast.seconds <= 0.0 => {
+                f.write_str("the limit has been reached")
+            }
             Recommendation::ReachesLimit(forecast) => {
                 write!(f, "at this rate the limit is reached in {}", Span(forecast.seconds))?;
                 match forecast.latest {

@@ -7,12 +7,11 @@
 
 use super::MOST;
 use super::advice::{Advice, Recommendation, Subject};
-use super::evidence::{Evidence, room};
+use super::evidence::Evidence;
 use super::fit::{NINETY, student};
 use super::history::{History, RINGS, Sample};
 use super::pattern::{self, Pattern};
 use super::points::Channel;
-use super::shape::Course;
 use super::verdict::{Forecast, Judgement, Severity, Verdict};
 use super::window::{Finding, Window};
 
@@ -25,6 +24,9 @@ const FALL: f64 = 0.03;
 /// A leak is one from this belief on, and until this one.
 const ON: f64 = 0.5;
 const OFF: f64 = 0.4;
+
+/// A look counts for so many intervals at the most, however long the last one is ago.
+const LONGEST_STEP: f64 = 8.0;
 
 /// Fewer samples than this are too few for any verdict.
 const SAMPLES: u64 = 60;
@@ -128,12 +130,16 @@ impl Detector {
         let limit = limit.filter(|limit| limit.is_finite() && *limit > 0.0);
         let whole = self.history.whole();
         // From the coarsest: what swings there explains what rises in a finer one.
+        let is_new = self.looks[whole].wide.is_none();
+        let closed = if is_new { whole + 1 } else { closed };
         for ring in (0..closed.clamp(1, whole + 1)).rev() {
             let swing = self.looks.get(ring + 1).and_then(|look| look.swing);
             self.looks[ring] = look(&self.history, ring, swing, limit);
         }
         let best = self.best(whole, limit);
-        let passed = before.map_or(0.0, |before| last.seconds - before.seconds);
+        // One look after a gap says no more than any other.
+        let most = LONGEST_STEP * self.history.interval();
+        let passed = before.map_or(0.0, |before| (last.seconds - before.seconds).min(most));
         self.recent = match before {
             Some(_) => self.recent + 0.4 * (last.bytes - self.recent),
             None => last.bytes,
@@ -178,6 +184,9 @@ impl Detector {
             return;
         };
         let believed = evidence.belief();
+        if !believed.is_finite() {
+            return;
+        }
         if believed >= ON {
             self.suspect = Some(Suspect {
                 length: now - finding.from,
@@ -225,9 +234,18 @@ impl Detector {
             let is_stairs = self.looks[..=whole].iter().any(|look| look.is_stairs);
             verdict.pattern = if is_stairs { Pattern::Step } else { growth };
             verdict.confidence = self.belief.clamp(ON, SUREST);
+            if finding.line.slope <= 0.0 && self.verdict.is_leak() {
+                // It pauses: what was measured while it grew still stands.
+                let confidence = verdict.confidence;
+                return Verdict {
+                    confidence,
+                    ..self.verdict
+                };
+            }
             self.measure(&mut verdict, &finding, growth == Pattern::Exponential);
             verdict.since = Some(finding.from);
-            verdict.time_to_limit = limit.and_then(|limit| forecast(&verdict, &finding, limit));
+            verdict.time_to_limit =
+                limit.and_then(|limit| self.forecast(&verdict, &finding, limit));
             verdict.severity = Severity::of_leak(verdict.seconds_to_limit());
             self.advise(&mut verdict, &finding);
             return verdict;
@@ -283,8 +301,42 @@ impl Detector {
         let wider = if is_inside { WIDER_INSIDE } else { WIDER };
         let half = wider * error * student(NINETY, freedom);
         verdict.slope_bytes_per_hour = 3_600.0 * slope;
+        let faster = if is_curved {
+            finding.shape.end_slope
+        } else {
+            1.0
+        };
+        verdict.current_bytes_per_hour = 3_600.0 * slope * faster;
         verdict.slope_low = 3_600.0 * (slope - half);
         verdict.slope_high = 3_600.0 * (slope + half);
+    }
+
+    /// When the limit is reached: at a slope that stays, or at one that grows as it has.
+    fn forecast(&self, verdict: &Verdict, finding: &Finding, limit: f64) -> Option<Forecast> {
+        // A finding is as old as its ring's last bin.
+        let last = self.history.last().map_or(finding.to, |last| last.seconds);
+        let since = last - finding.to;
+        let line = finding.now + finding.line.slope * since;
+        let has_fallen = self.recent < line - 3.0 * finding.line.sigma;
+        let room = (limit - if has_fallen { self.recent } else { line }).max(0.0);
+        let after = |slope_per_hour: f64| -> Option<f64> {
+            let slope = slope_per_hour / 3_600.0;
+            if slope <= 0.0 {
+                return None;
+            }
+            let seconds = if verdict.pattern == Pattern::Exponential {
+                let fold = finding.shape.e_fold;
+                fold * (1.0 + room / (slope * finding.shape.end_slope * fold)).ln()
+            } else {
+                room / slope
+            };
+            seconds.is_finite().then_some(seconds)
+        };
+        Some(Forecast {
+            seconds: after(verdict.slope_bytes_per_hour)?,
+            soonest: after(verdict.slope_high)?,
+            latest: after(verdict.slope_low),
+        })
     }
 
     fn advise(&self, verdict: &mut Verdict, finding: &Finding) {
@@ -342,31 +394,6 @@ fn look(history: &History, ring: usize, swing: Option<(f64, f64)>, limit: Option
 /// What begins later than a finding is told better by one that begins there.
 fn apt(finding: &Finding, evidence: &Evidence) -> f64 {
     evidence.belief() * (1.0 - 0.6 * finding.shape.later)
-}
-
-/// When the limit is reached: at a slope that stays, or at one that grows as it has.
-fn forecast(verdict: &Verdict, finding: &Finding, limit: f64) -> Option<Forecast> {
-    let room = room(finding.now, Some(limit));
-    // A limit that is out of all proportion is never reached.
-    let finite = |seconds: f64| seconds.is_finite().then_some(seconds);
-    let after = |slope_per_hour: f64| -> Option<f64> {
-        let slope = slope_per_hour / 3_600.0;
-        if slope <= 0.0 {
-            return None;
-        }
-        if verdict.pattern == Pattern::Exponential && finding.shape.course() == Course::Accelerates
-        {
-            let fold = finding.shape.e_fold;
-            let now = slope * finding.shape.end_slope;
-            return finite(fold * (1.0 + room / (now * fold)).ln());
-        }
-        finite(room / slope)
-    };
-    Some(Forecast {
-        seconds: after(verdict.slope_bytes_per_hour)?,
-        soonest: after(verdict.slope_high)?,
-        latest: after(verdict.slope_low),
-    })
 }
 
 const _: () = assert!(MOST >= SAMPLES as usize);

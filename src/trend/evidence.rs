@@ -190,7 +190,7 @@ impl Evidence {
 
 /// What is left to the limit; without one, as much again as is held. Never nothing, so that what has
 /// reached the limit has some time left in the figures.
-pub(super) fn room(now: f64, limit: Option<f64>) -> f64 {
+fn room(now: f64, limit: Option<f64>) -> f64 {
     limit.map_or(now.abs(), |limit| (limit - now).max(0.02 * limit))
 }
 

@@ -221,6 +221,11 @@ impl History {
         }
     }
 
+    /// About how far samples are apart, in seconds.
+    pub(super) fn interval(&self) -> f64 {
+        self.interval
+    }
+
     /// When the first sample was taken.
     #[must_use]
     pub fn first(&self) -> Option<f64> {

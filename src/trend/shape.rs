@@ -39,7 +39,8 @@ enum Basis {
     Between(f64, f64),
 }
 
-/// tempering
+/// A likelihood counts by this power: the memory of the noise is estimated, so there is less evidence
+/// than there seems.
 const BELIEF: f64 = 0.6;
 
 const BASES: [Basis; 27] = [
@@ -194,7 +195,9 @@ pub(super) fn compare(points: &Points) -> Option<Shape> {
         }
     }
     let y0 = points.y[0];
-    if points.y().iter().all(|&y| y == y0) {
+    // A curve of no noise at all would leave nothing to compare by.
+    let floor = 1e-12 * points.y().iter().map(|y| (y - y0) * (y - y0)).sum::<f64>();
+    if floor == 0.0 {
         return Some(Shape::LEVEL);
     }
     let mut rho = 0.0;
@@ -215,8 +218,6 @@ pub(super) fn compare(points: &Points) -> Option<Shape> {
     let least = fits[best(&fits)].1;
     let free = n as f64 - 3.0;
     let mut shares = [0.0; BASES.len()];
-    // A curve of no noise at all would leave nothing to compare by.
-    let floor = 1e-12 * points.y().iter().map(|y| (y - y0) * (y - y0)).sum::<f64>();
     for (share, &(_, sse, _)) in shares.iter_mut().zip(&fits) {
         *share = (-0.5 * BELIEF * free * ((sse + floor) / (least + floor)).ln()).exp();
     }

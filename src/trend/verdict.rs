@@ -128,13 +128,15 @@ pub struct Verdict {
     pub subject: Subject,
     /// The course that it takes.
     pub pattern: Pattern,
-    /// How fast it grows now, in bytes an hour: of a leak since it began, else over all that is
+    /// How fast it grows on average, in bytes an hour: of a leak since it began, else over all that is
     /// remembered.
     pub slope_bytes_per_hour: f64,
     /// The lower end of the slope's 90 % interval.
     pub slope_low: f64,
     /// The upper end of the slope's 90 % interval.
     pub slope_high: f64,
+    /// How fast it grows at the last sample: faster than on average where it grows exponentially.
+    pub current_bytes_per_hour: f64,
     /// How likely the judgement is right, from 0 to 1: of judgements at 0.9, nine in ten are. 0 while
     /// it is too early to say.
     pub confidence: f64,

@@ -150,6 +150,8 @@ pub(super) struct Control {
     shedding: bool,
     /// What can be done before a leak reaches the line has been done.
     is_ahead: bool,
+    /// When it last was: around the line it is not done over and over.
+    ahead_at: Option<Duration>,
 }
 
 impl Control {
@@ -166,6 +168,7 @@ impl Control {
             lacks_restart: false,
             shedding: false,
             is_ahead: false,
+            ahead_at: None,
             plan,
         }
     }
@@ -314,8 +317,11 @@ impl Control {
         if self.level > Level::Normal || !within(near.saturating_mul(2)) {
             self.is_ahead = false;
         }
-        let is_due = self.level == Level::Normal && within(near) && !self.is_ahead;
-        self.is_ahead |= is_due;
+        let rests = self.ahead_at.is_some_and(|at| sight.now < at + AHEAD);
+        let is_due = self.level == Level::Normal && within(near) && !self.is_ahead && !rests;
+        if is_due {
+            (self.is_ahead, self.ahead_at) = (true, Some(sight.now));
+        }
         ActionKind::OPTIMISING.map(|action| is_due && action != ActionKind::ShrinkCaches)
     }
 

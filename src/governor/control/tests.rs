@@ -496,6 +496,11 @@ fn what_is_free_is_given_back_once_before_a_leak_reaches_the_line() {
     run.line_ahead = None;
     run.look(mib(100.0));
     run.line_ahead = Some(Duration::from_secs(20));
+    assert_eq!(run.look(mib(100.0)).actions, [false; 4]);
+    run.line_ahead = None;
+    run.now += Duration::from_secs(60);
+    run.look(mib(100.0));
+    run.line_ahead = Some(Duration::from_secs(20));
     assert_eq!(run.look(mib(100.0)).actions, [false, true, true, true]);
 }
 
