@@ -85,3 +85,17 @@ fn a_service_that_is_told_to_end_at_any_moment_of_a_restart_ends() {
     println!("10 services ended, {called_off} of them out of a drain, after at most {longest:?}");
     assert!(called_off >= 3, "too few to show anything");
 }
+
+#[test]
+fn what_the_process_did_before_the_service_does_not_count() {
+    let data = tothub::filled();
+    // As `cargo run` does, which becomes the program after it has compiled it.
+    let output = Command::new("sh")
+        .args(["-c", "sleep 2; exec \"$0\" --for 1 --port 0 --data \"$1\""])
+        .arg(tothub::path())
+        .arg(data.path())
+        .output()
+        .expect("a shell");
+    let account = String::from_utf8_lossy(&output.stdout);
+    assert!(account.contains("alive after 1 s"), "{account}");
+}

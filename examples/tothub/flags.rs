@@ -29,7 +29,7 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
                              start-up         data loaded when it is first asked for
   --rate-mib-per-minute N  that these leaks forget, or that these loads swing by in one and a half
                            minutes' worth, 1 to 1000 (default 24)
-  --for SECONDS            ends then, counted from the start of the process over all restarts
+  --for SECONDS            ends then, counted from the start of the service over all restarts
   --governor off           watches, but neither acts nor restarts
   --governor watchdog      looks at resident memory every 30 s and restarts at 80 %, as others do
   --limit BYTES            holds itself to this, as 256MiB; else to what the system allows

@@ -51,6 +51,7 @@ pub struct App {
 }
 
 fn main() -> ExitCode {
+    process::begin();
     let flags = match Flags::parse(std::env::args().skip(1)) {
         Ok(Some(flags)) => flags,
         Ok(None) => {

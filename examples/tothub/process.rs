@@ -1,26 +1,47 @@
-//! How old the process is. A restart in place keeps the process, and so its age.
+//! How long the service has run, over all restarts in place: those keep the process and its
+//! environment, in which the first image leaves when it began. The process itself may be older, as
+//! when `cargo run` has compiled in it first.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-/// Since the process was started; zero where that cannot be told.
-pub fn age() -> Duration {
-    linux_age().unwrap_or_default()
+/// `PID:SECONDS`, the seconds since boot; the id tells it from what another process left.
+const BEGAN: &str = "TOTHUB_BEGAN";
+
+/// Seconds since boot at which the first image began.
+static FIRST: OnceLock<f64> = OnceLock::new();
+
+/// Notes the beginning. To be called first of all, while there is one thread.
+pub fn begin() {
+    let own = std::process::id();
+    let left = std::env::var(BEGAN).ok().and_then(|text| {
+        let (id, seconds) = text.split_once(':')?;
+        (id.parse() == Ok(own)).then(|| seconds.parse().ok())?
+    });
+    let Some(began) = left.or_else(uptime) else {
+        return;
+    };
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var(BEGAN, format!("{own}:{began}")) };
+    let _ = FIRST.set(began);
 }
 
-/// When the process was started, in seconds since 1970.
+/// Since the first image began; zero where that cannot be told.
+pub fn age() -> Duration {
+    let passed = uptime().zip(FIRST.get()).map(|(now, began)| now - began);
+    passed
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or_default()
+}
+
+/// When the first image began, in seconds since 1970.
 pub fn started_unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |now| now.saturating_sub(age()).as_secs())
 }
 
-fn linux_age() -> Option<Duration> {
-    // Field 22 is the start in ticks of a hundredth of a second since boot; the name in field 2 may
-    // hold spaces, but ends with the last parenthesis.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let after_name = &stat[stat.rfind(')')? + 2..];
-    let ticks: f64 = after_name.split(' ').nth(19)?.parse().ok()?;
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split(' ').next()?.parse().ok()?;
-    Duration::try_from_secs_f64(uptime - ticks / 100.0).ok()
+fn uptime() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    text.split(' ').next()?.parse().ok()
 }
