@@ -5,6 +5,8 @@
 //! cargo bench --bench leak_corpus -- [--cases N] [--traces FOLDER]
 //! ```
 //!
+//! With `PLIMSOLL_ALARMS` set, every change of verdict on a recorded series is told with its time.
+//!
 //! Thresholds are tuned on one part, and reported on another seed.
 #![allow(
     clippy::print_stdout,
