@@ -5,7 +5,6 @@
 //! before it is called over. That is what keeps a verdict from flickering, and costs a tenth of the
 //! time to detection.
 
-use super::MOST;
 use super::advice::{Advice, Recommendation, Subject};
 use super::evidence::Evidence;
 use super::fit::{NINETY, student};
@@ -46,7 +45,7 @@ const SUREST: f64 = 0.985;
 #[derive(Clone, Copy, Default)]
 struct Look {
     /// The likeliest leak of all beginnings.
-    best: Option<(Finding, Evidence, Pattern)>,
+    best: Option<Finding>,
     /// From the window's own beginning.
     wide: Option<(Finding, Pattern)>,
     /// A cycle, and how far it swings.
@@ -144,11 +143,7 @@ impl Detector {
             Some(_) => self.recent + 0.4 * (last.bytes - self.recent),
             None => last.bytes,
         };
-        self.believe(
-            best.map(|(finding, evidence, _)| (finding, evidence)),
-            last.seconds,
-            passed,
-        );
+        self.believe(best, last.seconds, passed);
         self.verdict = self.judge(best, whole, limit);
         self.has_judged |= self.verdict.judgement != Judgement::Insufficient;
     }
@@ -165,18 +160,11 @@ impl Detector {
         &self.history
     }
 
-    fn best(&self, whole: usize, limit: Option<f64>) -> Option<(Finding, Evidence, Pattern)> {
+    fn best(&self, whole: usize, limit: Option<f64>) -> Option<(Finding, Evidence)> {
+        // The limit may be another by now, and the samples more.
         let samples = self.history.samples();
-        let mut best: Option<(f64, (Finding, Evidence, Pattern))> = None;
-        for (finding, _, pattern) in self.looks[..=whole].iter().filter_map(|look| look.best) {
-            // The limit may be another by now, and the samples more.
-            let evidence = Evidence::of(&finding, limit, samples);
-            let apt = apt(&finding, &evidence);
-            if best.as_ref().is_none_or(|(most, _)| apt > 1.02 * most) {
-                best = Some((apt, (finding, evidence, pattern)));
-            }
-        }
-        best.map(|(_, best)| best)
+        let found = self.looks[..=whole].iter().filter_map(|look| look.best);
+        likeliest(found, limit, samples)
     }
 
     fn believe(&mut self, best: Option<(Finding, Evidence)>, now: f64, passed: f64) {
@@ -212,7 +200,7 @@ impl Detector {
 
     fn judge(
         &self,
-        best: Option<(Finding, Evidence, Pattern)>,
+        best: Option<(Finding, Evidence)>,
         whole: usize,
         limit: Option<f64>,
     ) -> Verdict {
@@ -221,7 +209,7 @@ impl Detector {
             subject: self.subject,
             ..Verdict::default()
         };
-        let Some(((finding, evidence, growth), (wide, rest))) = best.zip(wide) else {
+        let Some(((finding, evidence), (wide, rest))) = best.zip(wide) else {
             if self.has_judged {
                 return self.verdict;
             }
@@ -230,6 +218,7 @@ impl Detector {
         };
         if self.is_leak {
             verdict.judgement = Judgement::Leak;
+            let growth = pattern::of_growth(&finding);
             // Fine stairs are only seen in a fine window.
             let is_stairs = self.looks[..=whole].iter().any(|look| look.is_stairs);
             verdict.pattern = if is_stairs { Pattern::Step } else { growth };
@@ -366,34 +355,39 @@ impl Detector {
 fn look(history: &History, ring: usize, swing: Option<(f64, f64)>, limit: Option<f64>) -> Look {
     let window = Window::new(history, ring, swing);
     let samples = history.samples();
-    let mut best: Option<(f64, Finding, Evidence)> = None;
+    let mut best: Option<(Finding, Evidence)> = None;
     let mut wide = None;
     window.findings(history, |finding| {
-        let evidence = Evidence::of(&finding, limit, samples);
-        let apt = apt(&finding, &evidence);
-        if best.as_ref().is_none_or(|(most, ..)| apt > 1.02 * most) {
-            best = Some((apt, finding, evidence));
-        }
-        if wide.is_none() {
-            wide = Some(finding);
-        }
+        let both = best.map(|(best, _)| best).into_iter().chain([finding]);
+        best = likeliest(both, limit, samples);
+        wide = wide.or(Some(finding));
     });
-    let best = best.map(|(_, finding, evidence)| (finding, evidence, pattern::of_growth(&finding)));
-    let rising = best.filter(|(_, evidence, _)| evidence.belief() > 0.1);
     Look {
-        best,
+        best: best.map(|(finding, _)| finding),
         wide: wide.map(|finding| (finding, pattern::of_rest(&finding, &window.mean))),
         swing: window.swing,
-        is_stairs: rising.is_some_and(|(finding, ..)| {
-            finding.channel == Channel::Mean
+        is_stairs: best.is_some_and(|(finding, evidence)| {
+            evidence.belief() > 0.1
+                && finding.channel == Channel::Mean
                 && pattern::is_stairs(&window.since(finding.from), finding.line.slope)
         }),
     }
 }
 
-/// What begins later than a finding is told better by one that begins there.
-fn apt(finding: &Finding, evidence: &Evidence) -> f64 {
-    evidence.belief() * (1.0 - 0.6 * finding.shape.later)
+/// The finding that is likeliest a leak; of nearly equal ones, the first. What begins later than a
+/// finding is told better by one that begins there.
+fn likeliest(
+    findings: impl Iterator<Item = Finding>,
+    limit: Option<f64>,
+    samples: u64,
+) -> Option<(Finding, Evidence)> {
+    let mut best: Option<(f64, Finding, Evidence)> = None;
+    for finding in findings {
+        let evidence = Evidence::of(&finding, limit, samples);
+        let apt = evidence.belief() * (1.0 - 0.6 * finding.shape.later);
+        if best.as_ref().is_none_or(|(most, ..)| apt > 1.02 * most) {
+            best = Some((apt, finding, evidence));
+        }
+    }
+    best.map(|(_, finding, evidence)| (finding, evidence))
 }
-
-const _: () = assert!(MOST >= SAMPLES as usize);
