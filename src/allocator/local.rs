@@ -306,6 +306,15 @@ fn run_errand() {
     }
 }
 
+/// What the calling thread has counted so far, by the block's own origin: only differences tell
+/// something. `None` for a thread that counts in the shared block.
+#[cfg(feature = "http")]
+#[inline]
+pub(crate) fn own_totals() -> Option<Totals> {
+    let block = LOCAL.try_with(Local::own_block).ok()??;
+    Some(block.totals())
+}
+
 /// How many forks lie between this process and the one that started the program.
 pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)

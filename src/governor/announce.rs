@@ -112,6 +112,7 @@ fn log(event: &Event) {
         ),
         EventKind::EarlyWake(source) => tracing::info!(%source, "memory is short: looking now"),
         EventKind::Drill(drill) => tracing::warn!(pressure = drill.pressure(), "a drill begins"),
+        EventKind::Policy(policy) => tracing::warn!(?policy, "the policy was changed"),
         EventKind::Lost { events } => tracing::warn!(events, "events were lost: too slow"),
         EventKind::Fault(fault) => tracing::error!(%fault, "memory monitor"),
     }

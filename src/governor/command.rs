@@ -1,8 +1,12 @@
 //! What a handle asks of the monitor's thread, and why it may not get it.
 
 use super::drill::Drill;
+use super::error::ConfigFault;
 use super::ledger::LedgerRow;
-use crossbeam_channel::Sender;
+use super::policy::Policy;
+#[cfg(feature = "http")]
+use crossbeam_channel::TryRecvError;
+use crossbeam_channel::{Receiver, Sender};
 use std::fmt;
 
 /// What a handle asks of the thread.
@@ -10,7 +14,23 @@ pub(super) enum Command {
     Optimise(Sender<Vec<LedgerRow>>),
     Restart(Sender<RestartError>),
     Drill(Drill),
+    Policy(Policy, Sender<()>),
     Stop,
+}
+
+/// An answer that has not come yet, for who must not wait for it: an asynchronous task.
+pub(crate) struct Pending<T>(pub(super) Receiver<T>);
+
+#[cfg(feature = "http")]
+impl<T> Pending<T> {
+    /// The answer, if it is there; the error when none will come.
+    pub(crate) fn poll(&self) -> Result<Option<T>, CommandError> {
+        match self.0.try_recv() {
+            Ok(answer) => Ok(Some(answer)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(CommandError::Busy),
+        }
+    }
 }
 
 /// Why a command was not carried out.
@@ -42,6 +62,27 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// Why a policy was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The monitor does not take the command.
+    Command(CommandError),
+    /// Settings that make no sense, all of them.
+    Faults(Vec<ConfigFault>),
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PolicyError::Command(error) => error.fmt(f),
+            PolicyError::Faults(faults) => ConfigFault::list(faults, f),
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}
 
 /// Why a restart that was asked for did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

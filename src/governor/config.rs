@@ -5,11 +5,11 @@ use super::announce::{Callback, DrainHook};
 use super::control::Mode;
 use super::error::{ConfigFault, StartError};
 use super::event::Event;
-use super::level::{Levels, Threshold};
+use super::level::Levels;
 use super::monitor::Monitor;
 use super::options::JemallocOptions;
-use super::restart::{Drain, MOST_ROWS, Policy, Restart};
-
+use super::policy::Policy;
+use super::restart::{Drain, Restart};
 use crate::figures::Roots;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -34,7 +34,6 @@ const LONGEST_PATH: usize = 360;
 #[must_use = "a builder does nothing until `start`"]
 pub struct MonitorBuilder {
     pub(super) limit: Option<u64>,
-    pub(super) levels: Levels,
     pub(super) interval: Duration,
     pub(super) mode: Mode,
     pub(super) policy: Policy,
@@ -52,7 +51,6 @@ impl Default for MonitorBuilder {
     fn default() -> MonitorBuilder {
         MonitorBuilder {
             limit: None,
-            levels: Levels::default(),
             interval: Duration::from_secs(1),
             mode: Mode::Act,
             policy: Policy::default(),
@@ -78,7 +76,7 @@ impl MonitorBuilder {
 
     /// All three lines at once. See [`Levels`] for the defaults.
     pub fn levels(mut self, levels: Levels) -> MonitorBuilder {
-        self.levels = levels;
+        self.policy.levels = levels;
         self
     }
 
@@ -237,13 +235,6 @@ impl MonitorBuilder {
                 "10 ms to an hour",
             );
         }
-        if self.policy.drain_deadline > Duration::from_secs(3600) {
-            fault(
-                "drain",
-                format!("{:?}", self.policy.drain_deadline),
-                "a deadline of at most an hour",
-            );
-        }
         if self.history > 100_000 {
             fault(
                 "history",
@@ -261,60 +252,7 @@ impl MonitorBuilder {
                 "at most 360 bytes",
             );
         }
-        let budget = self.policy.budget_per_hour;
-        if self.policy.how.is_some() && !(1..=MOST_ROWS as u32).contains(&budget) {
-            fault(
-                "restart_budget",
-                budget.to_string(),
-                "1 to 1000, or no `restart` at all",
-            );
-        }
-        let Levels {
-            optimise,
-            restart,
-            critical,
-        } = self.levels;
-        for (setting, line) in [
-            ("levels.optimise", optimise),
-            ("levels.restart", restart),
-            ("levels.critical", critical),
-        ] {
-            let Threshold { enter, leave } = line;
-            // Written so that NaN is a fault too.
-            if !(enter > 0.0 && enter <= 1.0) {
-                fault(
-                    setting,
-                    format!("enter {enter}"),
-                    "a ratio above 0 and at most 1",
-                );
-            }
-            if !(leave > 0.0 && leave < enter) {
-                fault(
-                    setting,
-                    format!("leave {leave}"),
-                    "a ratio above 0 and below `enter`",
-                );
-            }
-        }
-        for (setting, lower, upper) in [
-            ("levels.restart", optimise, restart),
-            ("levels.critical", restart, critical),
-        ] {
-            if upper.enter <= lower.enter {
-                fault(
-                    setting,
-                    format!("enter {}", upper.enter),
-                    "above where the level below it is entered",
-                );
-            }
-            if upper.leave < lower.leave {
-                fault(
-                    setting,
-                    format!("leave {}", upper.leave),
-                    "not below where the level below it is left",
-                );
-            }
-        }
+        faults.extend(self.policy.faults());
         faults
     }
 }

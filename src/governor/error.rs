@@ -27,6 +27,17 @@ impl fmt::Display for ConfigFault {
     }
 }
 
+impl ConfigFault {
+    /// All of them in one line.
+    pub(super) fn list(faults: &[ConfigFault], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in faults.iter().enumerate() {
+            let gap = if index == 0 { "" } else { "; " };
+            write!(f, "{gap}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Why a monitor could not start.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -58,13 +69,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(faults) => {
-                for (index, fault) in faults.iter().enumerate() {
-                    let gap = if index == 0 { "" } else { "; " };
-                    write!(f, "{gap}{fault}")?;
-                }
-                Ok(())
-            }
+            StartError::Config(faults) => ConfigFault::list(faults, f),
             StartError::Figures(error) => error.fmt(f),
             StartError::State(error) => error.fmt(f),
             StartError::Image(error) => write!(f, "the program cannot be found again: {error}"),

@@ -10,6 +10,7 @@ use super::leak::LeakNews;
 use super::ledger::LedgerRow;
 use super::level::Level;
 use super::lock::lock;
+use super::policy::Policy;
 use super::restart::{RestartRecord, Withheld};
 use crate::figures::{Limit, Pressure};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -80,6 +81,8 @@ pub enum EventKind {
     EarlyWake(WakeSource),
     /// A drill began.
     Drill(Drill),
+    /// The policy was changed by [`Monitor::set_policy`](crate::Monitor::set_policy).
+    Policy(Policy),
     /// This reader was too slow: the events from [`Event::sequence`] on.
     Lost {
         /// That many.

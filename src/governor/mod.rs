@@ -12,6 +12,7 @@
 //! | `announce` | the thread that tells: log, callbacks, drain |
 //! | `wake` | the thread that the kernel or the service manager wakes early |
 //! | `latency` | being run soon after a wake-up |
+//! | `policy` | the lines, and when and how to restart |
 //! | `level` | states with entries and exits |
 //! | `diagnosis` | where the memory is, and what can help |
 //! | `actions` | what can be done |
@@ -20,6 +21,7 @@
 //! | `drill` | a pressure that is made up |
 //! | `event`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
+//! | `timeline` | what memory was made of, from seconds to weeks back |
 //! | `leak` | whether the program leaks |
 //! | `options` | jemalloc's options, wanted and effective |
 //! | `status` | everything in one value |
@@ -43,17 +45,22 @@ mod lock;
 mod monitor;
 mod options;
 mod owed;
+mod policy;
 mod restart;
 mod shared;
 mod status;
+mod timeline;
 mod wake;
 mod watch;
 mod worker;
 
 pub use actions::{Shrink, on_thread_park};
-pub use command::{CommandError, RestartError};
+#[cfg(feature = "http")]
+pub(crate) use command::Pending;
+pub use command::{CommandError, PolicyError, RestartError};
 pub use config::MonitorBuilder;
-pub use diagnosis::{Cause, Diagnosis, Remedy};
+pub use control::Mode;
+pub use diagnosis::{Cause, Diagnosis, Parts, Remedy};
 pub use drill::Drill;
 pub use error::{ConfigFault, StartError};
 pub use event::{Event, EventKind, EventReader, Fault, WakeSource};
@@ -63,8 +70,12 @@ pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
 pub use monitor::Monitor;
 pub use options::{EffectiveOption, JemallocOptions};
+pub use policy::Policy;
 pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
-pub use status::{HeapStatus, LimitStatus, ProcessStatus, Status, Summary, Times};
+pub use status::{
+    CacheStatus, HeapStatus, LimitStatus, ProcessStatus, RestartOutlook, Status, Summary, Times,
+};
+pub use timeline::{Moment, Stretch};
 
 #[doc(hidden)]
 pub use restart::fuzz_parse as fuzz_state;

@@ -1,28 +1,31 @@
-//! The program's handle on its monitor.
+//! The program's handle on its monitor: its start, its end, and what it is asked to do.
+
+mod reading;
 
 use super::actions::{Caches, Shrink, weak};
 use super::announce::Announcer;
 use super::claim::{self, Claim};
-use super::command::{Command, CommandError, RestartError};
+use super::command::{Command, CommandError, Pending, PolicyError, RestartError};
 use super::config::MonitorBuilder;
 use super::control::{Mode, Plan};
-use super::diagnosis::Diagnosis;
 use super::drill::Drill;
 use super::error::StartError;
-use super::event::{Bus, EarlyWake, EventReader, Fault};
-use super::history::{History, Sample};
+use super::event::{Bus, EarlyWake, Fault};
+use super::history::History;
 use super::ledger::{Ledger, LedgerRow};
-use super::level::{Level, Levels};
+use super::level::Level;
 use super::lock::lock;
 use super::options::{self, EffectiveOption};
-use super::restart::{Image, Listeners, Notifier, RestartRecord, State};
+use super::policy::Policy;
+use super::restart::{Image, Listeners, Notifier, State};
 use super::shared::{Shared, join};
-use super::status::{ProcessStatus, Status, Summary};
+use super::status::Summary;
+use super::timeline::Timeline;
 use super::wake::Wake;
 use super::watch::{Line, Settings, Watch};
 use super::worker::Worker;
 use crate::allocator::{alarm, local, total};
-use crate::figures::{self, Limit, LimitReader, Pressure, ProcessFigures, Roots};
+use crate::figures::{LimitReader, ProcessFigures, Roots};
 use crate::trend::Verdict;
 use crossbeam_channel::Sender;
 use std::fmt;
@@ -30,7 +33,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A running monitor: background threads that watch heap, resident memory and limit, and act.
 ///
@@ -42,8 +45,9 @@ pub struct Monitor {
     commands: Sender<Command>,
     threads: Threads,
     roots: Roots,
-    levels: Levels,
     mode: Mode,
+    /// Whether restarts before this image are known.
+    is_kept: bool,
     options: Vec<EffectiveOption>,
     /// [`local::forks`] when it started.
     home: u64,
@@ -102,6 +106,7 @@ impl Monitor {
                 Fault::StateUnwritable
             }
         });
+        let is_kept = state.is_kept();
         let image = Image::prepare().map_err(StartError::Image)?;
         let sources = if builder.early_wakes {
             super::wake::sources(&builder.roots)?
@@ -119,13 +124,17 @@ impl Monitor {
         let started = Instant::now();
         let shared = Arc::new(Shared {
             started,
+            started_at: SystemTime::now(),
             level: AtomicU8::new(Level::Normal as u8),
             bus: Bus::new(started),
             limit: Mutex::new(limit),
+            policy: Mutex::new(builder.policy),
+            withheld: Mutex::default(),
             caches: Caches::default(),
             ledger: Mutex::new(Ledger::new()),
             summary: Mutex::new(Summary::default()),
             history: Mutex::new(History::new(builder.history, builder.interval)),
+            timeline: Mutex::new(Timeline::new()),
             leak: Mutex::new(Verdict::default()),
             diagnosis: Mutex::new(None),
             restarts: Mutex::new(restarts),
@@ -162,7 +171,6 @@ impl Monitor {
             image,
             Settings {
                 plan: Plan {
-                    levels: builder.levels,
                     interval: builder.interval,
                     policy: builder.policy,
                     // As random as a hasher's keys.
@@ -182,8 +190,8 @@ impl Monitor {
             commands,
             threads: Threads::default(),
             roots: builder.roots.clone(),
-            levels: builder.levels,
             mode: builder.mode,
+            is_kept,
             options,
             home,
         };
@@ -210,90 +218,6 @@ impl Monitor {
         // The thread may have armed the line and looked away before it could be woken by it.
         handle.unpark();
         Ok(monitor)
-    }
-
-    /// The state of the program now. Reads jemalloc's statistics and a file of `/proc`: some tens
-    /// of microseconds.
-    pub fn status(&self) -> Status {
-        let heap = figures::heap();
-        let process = ProcessFigures::read(&self.roots).ok();
-        let limit = *lock(&self.shared.limit);
-        let resident = process
-            .as_ref()
-            .map_or(0, |process| process.anonymous_bytes);
-        Status {
-            heap: heap.into(),
-            #[cfg(feature = "jemalloc")]
-            allocator: figures::jemalloc().ok(),
-            process: process.map(|process| ProcessStatus {
-                resident_bytes: process.resident_bytes,
-                anonymous_bytes: process.anonymous_bytes,
-                swap_bytes: process.swap_bytes,
-            }),
-            limit: limit.into(),
-            utilization: Pressure::new(heap.live_bytes(), resident, limit.bytes),
-            level: self.level(),
-            uptime_seconds: self.shared.uptime().as_secs_f64(),
-        }
-    }
-
-    /// The level that the monitor is at. One load: cheap enough for every request.
-    pub fn level(&self) -> Level {
-        Level::from_u8(self.shared.level.load(Ordering::Relaxed))
-    }
-
-    /// The lines.
-    pub fn levels(&self) -> Levels {
-        self.levels
-    }
-
-    /// The limit, as last read.
-    pub fn limit(&self) -> Limit {
-        *lock(&self.shared.limit)
-    }
-
-    /// A reader of the last events, up to 256, and of all to come. Every reader gets every event.
-    pub fn events(&self) -> EventReader {
-        self.shared.bus.subscribe()
-    }
-
-    /// Whether new work is better refused: memory is critical, or a restart is due and the budget
-    /// is spent. One load: cheap enough for every request.
-    pub fn is_shedding(&self) -> bool {
-        self.shared.shedding.load(Ordering::Acquire)
-    }
-
-    /// Whether a restart has begun and waits for what is under way. One load.
-    pub fn is_draining(&self) -> bool {
-        self.shared.draining_now.load(Ordering::Acquire)
-    }
-
-    /// Where the memory was at the last look: at the entry into a level, and before each round of
-    /// actions. `None` until then.
-    pub fn last_diagnosis(&self) -> Option<Diagnosis> {
-        *lock(&self.shared.diagnosis)
-    }
-
-    /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
-    /// Renews jemalloc's statistics: some tens of microseconds.
-    pub fn diagnosis(&self) -> Option<Diagnosis> {
-        let process = ProcessFigures::read(&self.roots).ok()?;
-        Some(Diagnosis::new(&process, self.shared.caches.bytes()))
-    }
-
-    /// The last samples at the monitor's interval, from the oldest.
-    pub fn history(&self) -> Vec<Sample> {
-        let capacity = lock(&self.shared.history).capacity();
-        // Memory before the lock: the monitor does not wait for it.
-        let mut samples = Vec::with_capacity(capacity);
-        samples.extend(lock(&self.shared.history).samples());
-        samples
-    }
-
-    /// Whether the program leaks, how fast, how surely, and how long there is left: of the live heap
-    /// where it is counted, of anonymous resident memory where not. Made with the last sample.
-    pub fn leak_verdict(&self) -> Verdict {
-        *lock(&self.shared.leak)
     }
 
     /// Says that the program has started: what it holds now is what a restart would bring it back
@@ -332,29 +256,6 @@ impl Monitor {
         self.command(Command::Drill(drill))
     }
 
-    /// What was seen and done since the start.
-    pub fn summary(&self) -> Summary {
-        *lock(&self.shared.summary)
-    }
-
-    /// The last actions, from the oldest.
-    pub fn ledger(&self) -> Vec<LedgerRow> {
-        // Memory before the lock: the monitor does not wait for it.
-        let mut rows = Vec::with_capacity(Ledger::CAPACITY);
-        lock(&self.shared.ledger).copy_into(&mut rows);
-        rows
-    }
-
-    /// The restarts that are remembered, from the oldest.
-    pub fn restarts(&self) -> Vec<RestartRecord> {
-        lock(&self.shared.restarts).clone()
-    }
-
-    /// jemalloc's options as wanted and as they were after the start.
-    pub fn jemalloc_options(&self) -> &[EffectiveOption] {
-        &self.options
-    }
-
     /// Registers a cache, weakly: it is asked to shrink from now on, for as long as it lives. While
     /// a level lasts it is told so here and now.
     pub fn register<C: Shrink + 'static>(&self, cache: &Arc<C>) {
@@ -375,6 +276,33 @@ impl Monitor {
         }
     }
 
+    /// Changes the policy from now on, until the program's next start: an image that is restarted
+    /// begins with what its builder says.
+    ///
+    /// # Errors
+    ///
+    /// Every setting that makes no sense; or when the monitor does not run here or only observes, and
+    /// from inside [`Shrink::shrink`].
+    pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
+        let pending = self.begin_policy(policy)?;
+        let answer = pending.0.recv();
+        answer.map_err(|_| PolicyError::Command(CommandError::NotRunning))
+    }
+
+    /// [`set_policy`](Self::set_policy) without waiting for it to be in force.
+    pub(crate) fn begin_policy(&self, policy: Policy) -> Result<Pending<()>, PolicyError> {
+        let faults = policy.faults();
+        if !faults.is_empty() {
+            return Err(PolicyError::Faults(faults));
+        }
+        if self.mode == Mode::Observe {
+            return Err(PolicyError::Command(CommandError::ObserveOnly));
+        }
+        let threads = [&self.threads.watch, &self.threads.worker];
+        self.ask(threads, |reply| Command::Policy(policy, reply))
+            .map_err(PolicyError::Command)
+    }
+
     /// Carries out the optimising actions now, whatever the level and the diagnosis, and answers
     /// their rows.
     ///
@@ -383,31 +311,42 @@ impl Monitor {
     /// When the monitor does not run here or only observes, and from inside
     /// [`Shrink::shrink`].
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
+        let pending = self.begin_optimise()?;
+        pending.0.recv().map_err(|_| CommandError::Busy)
+    }
+
+    /// [`optimise`](Self::optimise) without waiting for the rows.
+    pub(crate) fn begin_optimise(&self) -> Result<Pending<Vec<LedgerRow>>, CommandError> {
         if self.mode == Mode::Observe {
             return Err(CommandError::ObserveOnly);
         }
-        self.may_wait_for([&self.threads.worker, &self.threads.watch])?;
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.command(Command::Optimise(reply))?;
-        answer.recv().map_err(|_| CommandError::Busy)
+        let threads = [&self.threads.worker, &self.threads.watch];
+        self.ask(threads, Command::Optimise)
     }
 
     /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
     /// back only when it cannot.
     pub fn restart(&self) -> RestartError {
-        if self.mode != Mode::Act {
-            return RestartError::Command(CommandError::ObserveOnly);
-        }
-        let waiting = self
-            .may_wait_for([&self.threads.worker, &self.threads.watch])
-            .and_then(|()| self.may_wait_for([&self.threads.announcer, &None]));
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        match waiting.and_then(|()| self.command(Command::Restart(reply))) {
-            Ok(()) => answer
+        match self.begin_restart() {
+            Ok(pending) => pending
+                .0
                 .recv()
                 .unwrap_or(RestartError::Command(CommandError::NotRunning)),
-            Err(error) => RestartError::Command(error),
+            Err(error) => error,
         }
+    }
+
+    /// [`restart`](Self::restart) without waiting for why it did not happen.
+    pub(crate) fn begin_restart(&self) -> Result<Pending<RestartError>, RestartError> {
+        if self.mode != Mode::Act {
+            return Err(RestartError::Command(CommandError::ObserveOnly));
+        }
+        self.may_wait_for([&self.threads.announcer, &None])
+            .and_then(|()| {
+                let threads = [&self.threads.worker, &self.threads.watch];
+                self.ask(threads, Command::Restart)
+            })
+            .map_err(RestartError::Command)
     }
 
     /// Says that the program is about to end, as when it was told to by a signal: it is not restarted
@@ -441,6 +380,18 @@ impl Monitor {
             return Err(CommandError::OnItsOwnThread);
         }
         Ok(())
+    }
+
+    /// Sends a command that is answered, and that these threads cannot wait for.
+    fn ask<T>(
+        &self,
+        threads: [&Option<JoinHandle<()>>; 2],
+        command: impl FnOnce(Sender<T>) -> Command,
+    ) -> Result<Pending<T>, CommandError> {
+        self.may_wait_for(threads)?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.command(command(reply))?;
+        Ok(Pending(answer))
     }
 
     fn command(&self, command: Command) -> Result<(), CommandError> {

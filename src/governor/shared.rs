@@ -5,14 +5,16 @@ use super::diagnosis::Diagnosis;
 use super::event::{Bus, EarlyWake};
 use super::history::History;
 use super::ledger::Ledger;
-use super::restart::{Draining, Listeners, Notifier, RestartRecord};
+use super::policy::Policy;
+use super::restart::{Draining, Listeners, Notifier, RestartRecord, Withheld};
 use super::status::Summary;
+use super::timeline::Timeline;
 use crate::figures::Limit;
 use crate::trend::Verdict;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the end of the monitor waits for a thread: one that hangs in the program's own code is
 /// left behind.
@@ -21,14 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the threads and the handles all reach.
 pub(super) struct Shared {
     pub(super) started: Instant,
+    /// The same by the clock on the wall.
+    pub(super) started_at: SystemTime,
     pub(super) level: AtomicU8,
     pub(super) bus: Bus,
     /// Behind a lock that is held for a copy of two words.
     pub(super) limit: Mutex<Limit>,
+    pub(super) policy: Mutex<Policy>,
+    /// Why a restart that is due does not happen.
+    pub(super) withheld: Mutex<Option<Withheld>>,
     pub(super) caches: Caches,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) summary: Mutex<Summary>,
     pub(super) history: Mutex<History>,
+    pub(super) timeline: Mutex<Timeline>,
     pub(super) leak: Mutex<Verdict>,
     pub(super) diagnosis: Mutex<Option<Diagnosis>>,
     pub(super) restarts: Mutex<Vec<RestartRecord>>,

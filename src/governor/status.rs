@@ -1,6 +1,8 @@
 //! The state of the program in one value, in the shape of the HTTP contract.
 
 use super::level::Level;
+use super::policy::Policy;
+use super::restart::Withheld;
 #[cfg(feature = "jemalloc")]
 use crate::figures::JemallocFigures;
 use crate::figures::{HeapFigures, Limit, Pressure};
@@ -99,6 +101,31 @@ impl From<Limit> for LimitStatus {
             source: limit.source.as_str(),
         }
     }
+}
+
+/// What a registered cache says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CacheStatus {
+    /// Its name.
+    pub name: String,
+    /// The bytes that it holds.
+    pub bytes: u64,
+}
+
+/// Whether a restart may happen now.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RestartOutlook {
+    /// The policy in force.
+    pub policy: Policy,
+    /// What is left of the cooldown; zero when it is over.
+    pub cooldown_remaining: Duration,
+    /// The part of the budget that is spent: restarts in the last hour.
+    pub used_in_last_hour: u32,
+    /// Why a restart that is due does not happen; `None` while none is due.
+    pub withheld: Option<Withheld>,
 }
 
 /// What a monitor has seen and done since it started.

@@ -19,6 +19,7 @@ mod restart;
 use self::restart::Failures;
 use super::command::{Command, RestartError};
 use super::control::{Control, Drilled, Mode, NEAR_INTERVAL, Orders, Past, Plan, Sight, Verdict};
+use super::diagnosis::Parts;
 use super::drill::Drill;
 use super::event::{EventKind, Fault};
 use super::latency::{Children, ShortSlices};
@@ -27,6 +28,7 @@ use super::ledger::Held;
 use super::level::Level;
 use super::lock::lock;
 use super::owed::Owed;
+use super::policy::Policy;
 use super::restart::{Image, State, Withheld, unix_seconds};
 use super::shared::Shared;
 use super::status::Times;
@@ -101,6 +103,7 @@ pub(super) struct Watch {
 #[derive(Clone, Copy)]
 struct Reading {
     held: Held,
+    process: Option<ProcessFigures>,
     blocks: u64,
     /// The highest that the live heap can have been.
     heap_high: u64,
@@ -174,6 +177,7 @@ impl Watch {
             let orders = self.judge(&reading);
             self.carry_out(&reading, &orders);
             self.judge_leak(&reading);
+            self.note_parts(&reading);
             std::thread::park_timeout(self.arm(&reading, orders.interval));
         }
     }
@@ -204,14 +208,26 @@ impl Watch {
                 // Likewise.
                 Command::Restart(reply) if self.asked.len() < MOST_ASKED => self.asked.push(reply),
                 Command::Restart(_) => {}
+                Command::Policy(policy, reply) => {
+                    self.take_policy(policy);
+                    let _ = reply.try_send(());
+                }
                 Command::Drill(drill) => {
                     self.drill = Some((drill, self.shared.uptime() + drill.duration()));
-                    self.withheld = None;
+                    self.set_withheld(None);
                     self.report(EventKind::Drill(drill));
                 }
             }
         }
         if self.stopped { Next::Stop } else { Next::GoOn }
+    }
+
+    fn take_policy(&mut self, policy: Policy) {
+        self.state.keep_for(policy.budget_per_hour);
+        self.control.set_policy(policy);
+        self.set_withheld(None);
+        *lock(&self.shared.policy) = policy;
+        self.report(EventKind::Policy(policy));
     }
 
     fn take_outcomes(&mut self) {
@@ -250,17 +266,18 @@ impl Watch {
 
     fn read(&mut self) -> Reading {
         let heap = heap();
-        let resident = ProcessFigures::read(&self.settings.roots);
-        if resident.is_err() && !self.resident_unreadable {
+        let process = ProcessFigures::read(&self.settings.roots).ok();
+        if process.is_none() && !self.resident_unreadable {
             self.report(EventKind::Fault(Fault::ResidentUnreadable));
         }
-        self.resident_unreadable = resident.is_err();
+        self.resident_unreadable = process.is_none();
         let refused = heap.failed_allocations();
         Reading {
             held: Held {
                 heap_bytes: heap.live_bytes(),
-                resident_bytes: resident.map_or(0, |process| process.anonymous_bytes),
+                resident_bytes: process.map_or(0, |process| process.anonymous_bytes),
             },
+            process,
             blocks: heap.live_blocks(),
             heap_high: heap.live_bytes_range().1,
             starved: std::mem::replace(&mut self.refused, refused) != refused,
@@ -320,11 +337,23 @@ impl Watch {
         let Some(verdict) = self.leak.see(now, reading.held, reading.blocks, limit) else {
             return;
         };
-        let line = self.settings.plan.levels.optimise.enter * limit as f64;
+        let line = self.control.policy().levels.optimise.enter * limit as f64;
         self.line_ahead = LeakWatch::reaches(&verdict, reading.held, line);
         *lock(&self.shared.leak) = verdict;
         if let Some(news) = self.leak.news(&verdict) {
             self.report(EventKind::Leak(news));
+        }
+    }
+
+    /// Once a second at the most: it renews jemalloc's statistics.
+    fn note_parts(&self, reading: &Reading) {
+        let now = self.shared.uptime();
+        let Some(process) = &reading.process else {
+            return;
+        };
+        if lock(&self.shared.timeline).is_due(now) {
+            let parts = Parts::of(process);
+            lock(&self.shared.timeline).see(now, parts);
         }
     }
 
@@ -333,7 +362,7 @@ impl Watch {
             self.enter(from, to, orders);
         }
         if let Some(bytes) = orders.started
-            && self.settings.plan.policy.how.is_some()
+            && self.control.policy().how.is_some()
             && self.state.started(bytes).is_err()
         {
             self.report(EventKind::Fault(Fault::StateUnwritable));
@@ -375,7 +404,7 @@ impl Watch {
             lock(&self.shared.summary).levels_entered[to as usize] += 1;
         }
         if to == Level::Normal {
-            self.withheld = None;
+            self.set_withheld(None);
         }
         self.report(EventKind::Level {
             from,
@@ -412,17 +441,23 @@ impl Watch {
         let news = self
             .withheld
             .is_none_or(|last| discriminant(&last) != discriminant(&why));
-        self.withheld = Some(why);
+        self.set_withheld(Some(why));
         if news {
             lock(&self.shared.summary).restarts_withheld += 1;
             self.report(EventKind::RestartWithheld(why));
         }
     }
 
+    fn set_withheld(&mut self, why: Option<Withheld>) {
+        if std::mem::replace(&mut self.withheld, why) != why {
+            *lock(&self.shared.withheld) = why;
+        }
+    }
+
     /// Has the next level's line noticed by the thread that crosses it, and answers for how long
     /// to sleep otherwise.
     fn arm(&mut self, reading: &Reading, interval: Duration) -> Duration {
-        match self.settings.plan.levels.next_line(self.control.level()) {
+        match self.control.policy().levels.next_line(self.control.level()) {
             Some(line) => {
                 let line = (line * self.limit.bytes as f64) as u64;
                 total::arm(line.saturating_sub(reading.heap_high));

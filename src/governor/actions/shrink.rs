@@ -1,6 +1,7 @@
 //! Asking caches to give way.
 
 use crate::governor::Level;
+use crate::governor::status::CacheStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -101,23 +102,44 @@ impl Caches {
         asked
     }
 
-    /// What all caches say they hold; one that panics is taken to hold nothing.
+    /// What all caches say they hold.
     pub(in crate::governor) fn bytes(&self) -> u64 {
         let mut bytes = 0u64;
+        self.each(|cache| bytes = bytes.saturating_add(held(cache)));
+        bytes
+    }
+
+    /// What each says of itself.
+    pub(in crate::governor) fn status(&self) -> Vec<CacheStatus> {
+        let mut all = Vec::new();
+        self.each(|cache| {
+            let name = catch_unwind(AssertUnwindSafe(|| cache.name().to_owned()));
+            all.push(CacheStatus {
+                name: name.unwrap_or_default(),
+                bytes: held(cache),
+            });
+        });
+        all
+    }
+
+    fn each(&self, mut visit: impl FnMut(&dyn Shrink)) {
         for place in 0.. {
             let Some(cache) = self.get(place) else { break };
             if let Some(cache) = cache.upgrade() {
-                let held = catch_unwind(AssertUnwindSafe(|| cache.bytes())).unwrap_or(0);
-                bytes = bytes.saturating_add(held);
+                visit(&*cache);
             }
         }
-        bytes
     }
 
     fn get(&self, place: usize) -> Option<Weak<dyn Shrink>> {
         let caches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         caches.get(place).cloned()
     }
+}
+
+/// What a cache says it holds; one that panics is taken to hold nothing.
+fn held(cache: &dyn Shrink) -> u64 {
+    catch_unwind(AssertUnwindSafe(|| cache.bytes())).unwrap_or(0)
 }
 
 /// Forgets the type of a cache.

@@ -9,7 +9,8 @@ use super::growth::Growth;
 use super::start::StartPhase;
 use super::{Drilled, Past, Sight, Verdict};
 use crate::governor::Level;
-use crate::governor::restart::{Policy, Withheld, judge};
+use crate::governor::policy::Policy;
+use crate::governor::restart::{Withheld, judge};
 use std::time::Duration;
 
 /// A start above this share of the line leaves a restart nothing to win.
@@ -74,6 +75,11 @@ impl Judgement {
     /// The level that asks for a restart begins.
     pub(super) fn entered(&mut self, now: Duration) {
         self.entered = now;
+        self.forget();
+    }
+
+    /// What was judged or planned up to now does not count.
+    pub(super) fn forget(&mut self) {
         self.judged = None;
         self.planned = None;
     }

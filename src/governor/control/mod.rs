@@ -24,8 +24,9 @@ pub(super) use self::growth::NEAR_INTERVAL;
 use self::judgement::Judgement;
 use self::start::StartPhase;
 use super::ledger::{ActionKind, Held};
-use super::level::{Level, Levels};
-use super::restart::{Policy, RestartRecord, Withheld, spent};
+use super::level::Level;
+use super::policy::Policy;
+use super::restart::{RestartRecord, Withheld, spent};
 use crate::figures::{Pressure, Signal};
 use std::time::Duration;
 
@@ -46,16 +47,21 @@ const TIGHTEN_AFTER: Duration = Duration::from_secs(5);
 /// What is fixed at the start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    pub(super) levels: Levels,
     pub(super) interval: Duration,
     pub(super) policy: Policy,
     /// Any number: spreads the restarts of many like processes.
     pub(super) seed: u64,
 }
 
-/// What becomes of orders.
+/// Whether a monitor acts on what it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Mode {
     /// They are carried out.
     Act,
     /// They are entered into the ledger as skipped.
@@ -187,6 +193,12 @@ impl Control {
         &self.plan.policy
     }
 
+    /// From the next look on. What was judged by the one before does not count.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        self.plan.policy = policy;
+        self.judgement.forget();
+    }
+
     /// The program says that its start is over.
     pub(super) fn ready(&mut self) {
         self.start.ready();
@@ -221,7 +233,7 @@ impl Control {
         let value = pressure.value();
 
         let from = self.level;
-        self.level = self.plan.levels.next(from, value);
+        self.level = self.plan.policy.levels.next(from, value);
         if self.level > from {
             self.entered = now;
             self.back_off
@@ -253,7 +265,7 @@ impl Control {
             level: self.level,
             pressure: value,
             real_pressure: self.real_pressure(sight).value(),
-            line: self.plan.levels.restart.enter,
+            line: self.plan.policy.levels.restart.enter,
             policy: &self.plan.policy,
             growth: &self.growth,
             start: &self.start,
@@ -302,6 +314,7 @@ impl Control {
     fn excess(&self, sight: &Sight) -> u64 {
         let leave = self
             .plan
+            .policy
             .levels
             .threshold(self.level)
             .map_or(1.0, |line| line.leave);
@@ -329,7 +342,7 @@ impl Control {
     /// rate: four looks on the way there. Near a line or above one, the shortest.
     fn interval(&self, sight: &Sight, value: f64) -> Duration {
         let shortest = NEAR_INTERVAL.min(self.plan.interval);
-        let lowest = self.plan.levels.optimise.enter;
+        let lowest = self.plan.policy.levels.optimise.enter;
         if self.level > Level::Normal || value >= NEAR * lowest {
             return shortest;
         }

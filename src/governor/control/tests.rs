@@ -41,7 +41,6 @@ impl Simulation {
     fn with_seed(policy: Policy, seed: u64) -> Simulation {
         Simulation {
             control: Control::new(Plan {
-                levels: Levels::default(),
                 interval: Duration::from_secs(1),
                 policy,
                 seed,

@@ -2,7 +2,7 @@
 //!
 //! | file | its one idea |
 //! |---|---|
-//! | `policy` | may it happen now? |
+//! | `withheld` | may it happen now? |
 //! | `state` | what survives: the last restarts and what the program starts with, in a small file |
 //! | `drain` | what is under way is answered first |
 //! | `listeners` | sockets that go to the new image |
@@ -14,20 +14,20 @@ mod drain;
 mod exec;
 mod listeners;
 mod notify;
-mod policy;
 mod signals;
 mod state;
+mod withheld;
 
 pub use drain::Drain;
 pub(super) use drain::Draining;
 pub(super) use exec::Image;
 pub(super) use listeners::Listeners;
 pub(super) use notify::Notifier;
-pub use policy::Withheld;
-pub(super) use policy::{Policy, judge, spent};
 pub(super) use signals::Caught;
 pub(super) use state::{MOST_ROWS, State, unix_seconds};
 pub use state::{RestartRecord, StateError};
+pub use withheld::Withheld;
+pub(super) use withheld::{cooldown_left, in_last_hour, judge, spent};
 
 #[doc(hidden)]
 pub use state::fuzz_parse;

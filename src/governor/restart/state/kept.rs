@@ -102,6 +102,16 @@ impl State {
         Ok((state, set_aside))
     }
 
+    /// Remembers as many restarts as this budget allows in an hour, from now on. More memory is taken
+    /// here, so that a restart needs none.
+    pub(in crate::governor) fn keep_for(&mut self, budget: u32) {
+        self.rows = self.rows.max((budget as usize).min(MOST_ROWS));
+        let more = self.rows.saturating_sub(self.kept.restarts.len());
+        self.kept.restarts.reserve_exact(more);
+        let more = room(self.rows).saturating_sub(self.buffer.len());
+        self.buffer.reserve_exact(more);
+    }
+
     /// Whether it can be written down: not where something stands that is not ours.
     pub(in crate::governor) fn is_writable(&self) -> bool {
         !matches!(self.place, Place::Taken)
@@ -184,7 +194,8 @@ mod tests {
     use super::super::files::FUTURE;
     use super::*;
     use crate::governor::control::Past;
-    use crate::governor::restart::{Policy, spent};
+    use crate::governor::policy::Policy;
+    use crate::governor::restart::spent;
     use std::path::Path;
     use std::time::Duration;
 

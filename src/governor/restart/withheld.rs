@@ -1,44 +1,9 @@
 //! Whether a restart may happen now.
 
-use super::Restart;
 use crate::governor::control::Past;
+use crate::governor::policy::Policy;
 use std::fmt;
 use std::time::Duration;
-
-/// What the program allows.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::governor) struct Policy {
-    /// How; `None` never restarts.
-    pub(in crate::governor) how: Option<Restart>,
-    /// The least time between two restarts.
-    pub(in crate::governor) cooldown: Duration,
-    /// Restarts in any hour, at the most.
-    pub(in crate::governor) budget_per_hour: u32,
-    /// How long the figure has to stay above the line, unless the limit is near.
-    pub(in crate::governor) sustained: Duration,
-    /// A limit that is further away than this is left to time.
-    pub(in crate::governor) horizon: Duration,
-    /// How often it is judged, unless the limit is near.
-    pub(in crate::governor) check_interval: Duration,
-    /// How long requests that are under way are waited for.
-    pub(in crate::governor) drain_deadline: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            how: None,
-            // Five minutes and three an hour: a leak that comes back at once gets three tries, and
-            // then somebody has to look.
-            cooldown: Duration::from_secs(5 * 60),
-            budget_per_hour: 3,
-            sustained: Duration::from_secs(10),
-            horizon: Duration::from_secs(3600),
-            check_interval: Duration::ZERO,
-            drain_deadline: Duration::from_secs(10),
-        }
-    }
-}
 
 /// Why a restart that was due did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,16 +102,30 @@ fn ages(past: &Past<'_>) -> impl Iterator<Item = Duration> {
     restarts.map(move |record| Duration::from_secs(now.saturating_sub(record.at_unix_seconds)))
 }
 
-/// The restarts of the last hour, when they are all that the budget allows.
-pub(in crate::governor) fn spent(policy: &Policy, past: &Past<'_>) -> Option<u32> {
-    let in_last_hour = ages(past)
-        .filter(|&age| age < Duration::from_secs(3600))
-        .count() as u32;
-    (in_last_hour >= policy.budget_per_hour).then_some(in_last_hour)
+/// The restarts of the last hour.
+pub(in crate::governor) fn in_last_hour(past: &Past<'_>) -> u32 {
+    let hour = Duration::from_secs(3600);
+    ages(past).filter(|&age| age < hour).count() as u32
 }
 
-/// Judges by the restarts that are remembered; `uptime` since the monitor started. Where nothing
-/// remembers the last restart, this start may have been one.
+/// The restarts of the last hour, when they are all that the budget allows.
+pub(in crate::governor) fn spent(policy: &Policy, past: &Past<'_>) -> Option<u32> {
+    Some(in_last_hour(past)).filter(|&restarts| restarts >= policy.budget_per_hour)
+}
+
+/// What is left of the cooldown; zero when it is over. Where nothing remembers the last restart, the
+/// start of the monitor may have been one.
+pub(in crate::governor) fn cooldown_left(
+    policy: &Policy,
+    past: &Past<'_>,
+    uptime: Duration,
+) -> Duration {
+    let forgotten = (!past.is_kept).then_some(uptime);
+    let last = ages(past).chain(forgotten).min();
+    last.map_or(Duration::ZERO, |age| policy.cooldown.saturating_sub(age))
+}
+
+/// Judges by the restarts that are remembered; `uptime` since the monitor started.
 pub(in crate::governor) fn judge(
     policy: &Policy,
     past: &Past<'_>,
@@ -155,12 +134,9 @@ pub(in crate::governor) fn judge(
     if let Some(restarts) = spent(policy, past) {
         return Err(Withheld::BudgetSpent { restarts });
     }
-    let forgotten = (!past.is_kept).then_some(uptime);
-    match ages(past).chain(forgotten).min() {
-        Some(age) if age < policy.cooldown => Err(Withheld::Cooldown {
-            remaining: policy.cooldown - age,
-        }),
-        _ => Ok(()),
+    match cooldown_left(policy, past, uptime) {
+        Duration::ZERO => Ok(()),
+        remaining => Err(Withheld::Cooldown { remaining }),
     }
 }
 

@@ -1,0 +1,177 @@
+//! What the handle answers: figures, history, and what was done.
+
+use super::Monitor;
+use crate::figures::{self, Limit, Pressure, ProcessFigures};
+use crate::governor::control::{Mode, Past};
+use crate::governor::diagnosis::Diagnosis;
+use crate::governor::event::EventReader;
+use crate::governor::history::Sample;
+use crate::governor::ledger::{Ledger, LedgerRow};
+use crate::governor::level::{Level, Levels};
+use crate::governor::lock::lock;
+use crate::governor::options::EffectiveOption;
+use crate::governor::policy::Policy;
+use crate::governor::restart::{RestartRecord, cooldown_left, in_last_hour, unix_seconds};
+use crate::governor::status::{CacheStatus, ProcessStatus, RestartOutlook, Status, Summary};
+use crate::governor::timeline::{Stretch, Timeline};
+use crate::trend::Verdict;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+impl Monitor {
+    /// The state of the program now. Reads jemalloc's statistics and a file of `/proc`: some tens
+    /// of microseconds.
+    pub fn status(&self) -> Status {
+        let heap = figures::heap();
+        let process = ProcessFigures::read(&self.roots).ok();
+        let limit = *lock(&self.shared.limit);
+        let resident = process
+            .as_ref()
+            .map_or(0, |process| process.anonymous_bytes);
+        Status {
+            heap: heap.into(),
+            #[cfg(feature = "jemalloc")]
+            allocator: figures::jemalloc().ok(),
+            process: process.map(|process| ProcessStatus {
+                resident_bytes: process.resident_bytes,
+                anonymous_bytes: process.anonymous_bytes,
+                swap_bytes: process.swap_bytes,
+            }),
+            limit: limit.into(),
+            utilization: Pressure::new(heap.live_bytes(), resident, limit.bytes),
+            level: self.level(),
+            uptime_seconds: self.shared.uptime().as_secs_f64(),
+        }
+    }
+
+    /// The level that the monitor is at. One load: cheap enough for every request.
+    pub fn level(&self) -> Level {
+        Level::from_u8(self.shared.level.load(Ordering::Relaxed))
+    }
+
+    /// The lines.
+    pub fn levels(&self) -> Levels {
+        self.policy().levels
+    }
+
+    /// The lines, and when and how to restart, as they are in force.
+    pub fn policy(&self) -> Policy {
+        *lock(&self.shared.policy)
+    }
+
+    /// Whether it acts on what it sees.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// When it started: with [`Restart::Exec`](crate::Restart::Exec), which leaves the process its id,
+    /// this tells one image of the program from the next.
+    pub fn started_at(&self) -> SystemTime {
+        self.shared.started_at
+    }
+
+    /// The limit, as last read.
+    pub fn limit(&self) -> Limit {
+        *lock(&self.shared.limit)
+    }
+
+    /// A reader of the last events, up to 256, and of all to come. Every reader gets every event.
+    pub fn events(&self) -> EventReader {
+        self.shared.bus.subscribe()
+    }
+
+    /// Whether new work is better refused: memory is critical, or a restart is due and the budget
+    /// is spent. One load: cheap enough for every request.
+    pub fn is_shedding(&self) -> bool {
+        self.shared.shedding.load(Ordering::Acquire)
+    }
+
+    /// Whether a restart has begun and waits for what is under way. One load.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining_now.load(Ordering::Acquire)
+    }
+
+    /// Where the memory was at the last look: at the entry into a level, and before each round of
+    /// actions. `None` until then.
+    pub fn last_diagnosis(&self) -> Option<Diagnosis> {
+        *lock(&self.shared.diagnosis)
+    }
+
+    /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
+    /// Renews jemalloc's statistics: some tens of microseconds.
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        let process = ProcessFigures::read(&self.roots).ok()?;
+        Some(Diagnosis::new(&process, self.shared.caches.bytes()))
+    }
+
+    /// The last samples at the monitor's interval, from the oldest.
+    pub fn history(&self) -> Vec<Sample> {
+        let capacity = lock(&self.shared.history).capacity();
+        // Memory before the lock: the monitor does not wait for it.
+        let mut samples = Vec::with_capacity(capacity);
+        samples.extend(lock(&self.shared.history).samples());
+        samples
+    }
+
+    /// What resident memory was made of, from seconds to a month back, the finest resolution first.
+    ///
+    /// Looked at once a second, or at the monitor's interval if that is longer. Allocates some 170 KiB.
+    pub fn timeline(&self) -> Vec<Stretch> {
+        let mut stretches = Timeline::stretches();
+        lock(&self.shared.timeline).copy_into(&mut stretches);
+        stretches
+    }
+
+    /// What the registered caches say they hold. One that panics at the question is taken to hold
+    /// nothing.
+    pub fn caches(&self) -> Vec<CacheStatus> {
+        self.shared.caches.status()
+    }
+
+    /// Whether the program leaks, how fast, how surely, and how long there is left: of the live heap
+    /// where it is counted, of anonymous resident memory where not. Made with the last sample.
+    pub fn leak_verdict(&self) -> Verdict {
+        *lock(&self.shared.leak)
+    }
+
+    /// What was seen and done since the start.
+    pub fn summary(&self) -> Summary {
+        *lock(&self.shared.summary)
+    }
+
+    /// The last actions, from the oldest.
+    pub fn ledger(&self) -> Vec<LedgerRow> {
+        // Memory before the lock: the monitor does not wait for it.
+        let mut rows = Vec::with_capacity(Ledger::CAPACITY);
+        lock(&self.shared.ledger).copy_into(&mut rows);
+        rows
+    }
+
+    /// The restarts that are remembered, from the oldest.
+    pub fn restarts(&self) -> Vec<RestartRecord> {
+        lock(&self.shared.restarts).clone()
+    }
+
+    /// Whether a restart may happen now, and what stands against it.
+    pub fn restart_outlook(&self) -> RestartOutlook {
+        let policy = self.policy();
+        let restarts = self.restarts();
+        let past = Past {
+            restarts: &restarts,
+            is_kept: self.is_kept,
+            unix_seconds: unix_seconds(),
+            ..Past::default()
+        };
+        RestartOutlook {
+            policy,
+            cooldown_remaining: cooldown_left(&policy, &past, self.shared.uptime()),
+            used_in_last_hour: in_last_hour(&past),
+            withheld: *lock(&self.shared.withheld),
+        }
+    }
+
+    /// jemalloc's options as wanted and as they were after the start.
+    pub fn jemalloc_options(&self) -> &[EffectiveOption] {
+        &self.options
+    }
+}
