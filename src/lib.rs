@@ -78,6 +78,9 @@ mod allocator;
 pub mod figures;
 #[cfg(not(plimsoll_loom))]
 mod governor;
+#[cfg(all(feature = "http", not(plimsoll_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 #[cfg(all(feature = "cli", not(plimsoll_loom)))]
 #[doc(hidden)]
 pub mod recorded;

@@ -1,6 +1,6 @@
 //! The example's door while a restart drains: what is under way is answered, however long that takes
 //! within the deadline, and who only holds a connection open does not hold up the restart.
-#![cfg(all(target_os = "linux", feature = "serde"))]
+#![cfg(all(target_os = "linux", feature = "http"))]
 #![allow(
     clippy::print_stdout,
     reason = "what a test found is part of its result"

@@ -1,6 +1,6 @@
 //! A service under load that leaks and restarts in place, twenty times: no request fails, none is
 //! reset, and the longest that a client waited is printed.
-#![cfg(all(target_os = "linux", feature = "serde"))]
+#![cfg(all(target_os = "linux", feature = "http"))]
 #![allow(
     clippy::print_stdout,
     reason = "what a test found is part of its result"

@@ -3,7 +3,7 @@
 //!
 //! Needs root and a memory controller of version 1 or 2. Where a group cannot be made the test says
 //! so and counts as passed with nothing shown.
-#![cfg(all(target_os = "linux", feature = "serde"))]
+#![cfg(all(target_os = "linux", feature = "http"))]
 
 mod group;
 mod tothub;

@@ -1,5 +1,5 @@
 //! The service is told to end while it restarts: it ends, and does not come back.
-#![cfg(all(target_os = "linux", feature = "serde"))]
+#![cfg(all(target_os = "linux", feature = "http"))]
 #![allow(
     clippy::print_stdout,
     reason = "what a test found is part of its result"

@@ -2,7 +2,7 @@
 //!
 //! Each runs in a process of its own, two minutes at a time lapse: the service samples twice a second
 //! and is held to 256 MiB, of which a leak takes 24 MiB a minute.
-#![cfg(all(target_os = "linux", feature = "serde"))]
+#![cfg(all(target_os = "linux", feature = "http"))]
 
 mod tothub;
 

@@ -10,7 +10,7 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
               [--limit BYTES] [--interval-ms N]
               [--leak-mib-per-second N] [--rate-mib-per-minute N]
               [--cooldown SECONDS] [--sustained SECONDS] [--budget RESTARTS_AN_HOUR]
-              [--port N] [--data FOLDER] [--record FILE] [--record-interval-ms N]
+              [--port N] [--admin PORT] [--data FOLDER] [--record FILE] [--record-interval-ms N]
 
   --scenario none          only answers (default)
   --scenario leak          forgets memory for as long as it runs
@@ -38,6 +38,7 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
   --sustained SECONDS      above the restart line before a restart (default 1 when leaking, else 10)
   --budget N               restarts in an hour, 1 to 1000 (default 1000 when leaking, else 3)
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
+  --admin PORT             the dashboard there as well, on a thread of its own (0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
   --record FILE            writes a CSV of the heap: t_seconds,bytes,blocks
   --record-interval-ms N   a row every so often, 1 to 3600000 (default 500)
@@ -62,6 +63,7 @@ pub struct Flags {
     pub sustained: Option<Duration>,
     pub budget: u32,
     pub port: u16,
+    pub admin: Option<u16>,
     pub data: PathBuf,
     pub record: Option<PathBuf>,
     pub record_interval: Duration,
@@ -86,6 +88,7 @@ impl Flags {
             sustained: None,
             budget: 0,
             port: 5000,
+            admin: None,
             data: PathBuf::from("target/tothub"),
             record: None,
             record_interval: Duration::from_millis(500),
@@ -132,6 +135,7 @@ impl Flags {
                 "--cooldown" => cooldown = Some(number(&flag, &value()?, 0, 1_000_000)?),
                 "--budget" => budget = Some(number(&flag, &value()?, 1, 1000)? as u32),
                 "--port" => flags.port = number(&flag, &value()?, 0, 65_535)? as u16,
+                "--admin" => flags.admin = Some(number(&flag, &value()?, 0, 65_535)? as u16),
                 "--data" => flags.data = PathBuf::from(value()?),
                 "--record" => flags.record = Some(PathBuf::from(value()?)),
                 "--record-interval-ms" => {

@@ -8,10 +8,12 @@
 //! time that takes within the deadline; when there is none left, the restart follows. Only those are
 //! cut off who hold a connection open and ask nothing.
 
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use axum::serve::IncomingStream;
 use plimsoll::Drain;
 use std::io;
 use std::net::SocketAddr;
@@ -111,8 +113,22 @@ impl Gate {
     }
 }
 
+/// Who asks: what `axum::serve` knows of a connection through the gate.
+#[derive(Clone, Copy)]
+pub struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Guarded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Guarded>) -> Peer {
+        Peer(*stream.remote_addr())
+    }
+}
+
 /// Around all work: counts it, and has its response close the connection while the house is emptied.
-pub async fn attend(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+pub async fn attend(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    if let Some(&ConnectInfo(Peer(peer))) = request.extensions().get() {
+        // Where others look for it.
+        request.extensions_mut().insert(ConnectInfo(peer));
+    }
     let work = Work::begin(gate);
     let mut response = next.run(request).await;
     if work.0.is_closing() {

@@ -30,8 +30,9 @@ mod values;
 mod watchdog;
 
 use flags::{Flags, Governor};
-use gate::{Gate, Guarded};
+use gate::{Gate, Guarded, Peer};
 use pages::Pages;
+use plimsoll::http::{Admin, RequestLayer, RequestSettings, Server};
 use plimsoll::{EventKind, Fault, Monitor, Restart};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -46,7 +47,8 @@ static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
 pub struct App {
     store: Arc<Store>,
     pages: Arc<Pages>,
-    monitor: Monitor,
+    monitor: Arc<Monitor>,
+    requests: RequestLayer,
     gate: Arc<Gate>,
 }
 
@@ -94,15 +96,25 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         .on_thread_park(plimsoll::on_thread_park)
         .enable_all()
         .build()?;
-    let monitor = start_monitor(flags, &pages, &gate, runtime.handle().clone())?;
+    let monitor = Arc::new(start_monitor(
+        flags,
+        &pages,
+        &gate,
+        runtime.handle().clone(),
+    )?);
     #[cfg(unix)]
     monitor.hand_over("http", &listener)?;
+    // The dashboard is watched by, like health and metrics.
+    let requests = RequestSettings::default().exempt("/");
+    let requests = RequestLayer::with(Arc::clone(&monitor), requests);
     let app = Arc::new(App {
         store,
         pages,
         monitor,
+        requests,
         gate,
     });
+    let _server = serve_admin(flags, &app)?;
     scenario::start(
         flags.scenario,
         flags.rates,
@@ -159,6 +171,21 @@ fn start_monitor(
     builder.start()
 }
 
+/// The surface of the program, which the routes have and, if wanted, a port of its own.
+fn admin(app: &App) -> Admin {
+    Admin::new(Arc::clone(&app.monitor)).requests(&app.requests)
+}
+
+/// It answers there while the service is stuck.
+fn serve_admin(flags: &Flags, app: &App) -> Result<Option<Server>, Box<dyn std::error::Error>> {
+    let Some(port) = flags.admin else {
+        return Ok(None);
+    };
+    let server = admin(app).serve(&format!("127.0.0.1:{port}"))?;
+    println!("its dashboard is on http://{} as well", server.address());
+    Ok(Some(server))
+}
+
 /// The socket that an earlier image or the service manager hands over, or a new one.
 fn listen(port: u16) -> Result<std::net::TcpListener, Box<dyn std::error::Error>> {
     let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
@@ -185,16 +212,20 @@ async fn serve(
     );
     app.monitor.ready();
     let until = flags.duration;
-    axum::serve(listener, routes::router(Arc::clone(&app)))
-        .with_graceful_shutdown(async move {
-            tokio::select! {
-                () = time_is_up(until) => {}
-                () = told_to_stop() => {}
-            }
-            // Before anything else: a restart that drains at this moment is not to follow.
-            app.monitor.ending();
-        })
-        .await?;
+    let routes = routes::router(Arc::clone(&app));
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<Peer>(),
+    )
+    .with_graceful_shutdown(async move {
+        tokio::select! {
+            () = time_is_up(until) => {}
+            () = told_to_stop() => {}
+        }
+        // Before anything else: a restart that drains at this moment is not to follow.
+        app.monitor.ending();
+    })
+    .await?;
     Ok(())
 }
 

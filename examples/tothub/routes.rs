@@ -2,12 +2,13 @@
 
 use crate::pages::Key;
 use crate::store::CHILDREN;
-use crate::{App, gate, report};
+use crate::{App, admin, gate, report};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use plimsoll::http::carry;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/attendance", get(attendance))
         .route("/api/settings", get(settings))
         .route("/api/reports/nightly", post(nightly))
-        .route("/api/system/memory-stats", get(memory_stats))
+        .layer(app.requests.clone())
+        .merge(admin(&app).router())
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&app.gate),
             gate::attend,
@@ -74,20 +76,16 @@ async fn nightly(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     Ok(Json(report).into_response())
 }
 
-async fn memory_stats(State(app): State<Arc<App>>) -> Response {
-    Json(app.monitor.status()).into_response()
-}
-
 fn items<T: Serialize>(items: Vec<T>) -> Result<Response, Problem> {
     let total = items.len();
     Ok(Json(json!({ "items": items, "total": total })).into_response())
 }
 
-/// Runs a query where it may wait for the disk.
+/// Runs a query where it may wait for the disk, on account of the request.
 async fn reading<T: Send + 'static>(
     query: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(query).await {
+    match tokio::task::spawn_blocking(carry(query)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => Err(Problem::internal(error.to_string())),
         Err(error) => Err(Problem::internal(error.to_string())),

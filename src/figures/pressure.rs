@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Which figure decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
@@ -39,6 +40,7 @@ impl fmt::Display for Signal {
 
 /// Both ratios, and the one that decides: the larger.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Pressure {

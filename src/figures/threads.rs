@@ -5,6 +5,7 @@ use crate::allocator::local::REGISTRY;
 
 /// What one living thread has counted since it began.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ThreadFigures {

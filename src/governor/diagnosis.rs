@@ -23,6 +23,7 @@ const OVERHEAD: f64 = 0.20;
 /// What resident memory is made of, in bytes. Without jemalloc what lies between the live heap and
 /// the anonymous memory is all `other_anonymous_bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Diagnosis {
@@ -125,6 +126,7 @@ impl Parts {
 
 /// Why there is so much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
@@ -153,6 +155,7 @@ pub enum Cause {
 
 /// The one thing that can help.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),

@@ -283,6 +283,17 @@ impl Bus {
         }
     }
 
+    /// The last events, from the oldest.
+    pub(super) fn recent(&self) -> Vec<Event> {
+        // Memory before the lock: nobody who sends waits for it.
+        let mut events = Vec::with_capacity(CAPACITY);
+        let inner = lock(&self.inner);
+        let next = inner.sequence.saturating_sub(inner.recent.len() as u64);
+        let place = |sequence| (sequence % CAPACITY as u64) as usize;
+        events.extend((next..inner.sequence).map(|sequence| inner.recent[place(sequence)]));
+        events
+    }
+
     /// The last event was sent: readers come to an end.
     pub(super) fn close(&self) {
         let mut inner = lock(&self.inner);

@@ -24,6 +24,12 @@ pub(super) enum Children {
     DoNot,
 }
 
+/// Has the calling thread run soon after it is woken, for good.
+#[cfg(feature = "http")]
+pub(crate) fn ask_for_short_slices() {
+    ShortSlices::ask(Children::DoNot);
+}
+
 /// `struct sched_attr` of the kernel, in its first version.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[repr(C)]

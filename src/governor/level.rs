@@ -5,6 +5,7 @@ use std::fmt;
 
 /// How deep the ship lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
@@ -57,6 +58,7 @@ impl fmt::Display for Level {
 
 /// A line with the ratio at which its level is entered and the one below which it is left.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Threshold {
     /// Entered at this ratio or above.
@@ -67,6 +69,7 @@ pub struct Threshold {
 
 /// The three lines. The default is 75 % (left at 70), 80 % (left at 72) and 90 % (left at 85).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Levels {
     /// Of [`Level::Optimise`].

@@ -65,9 +65,13 @@ pub use drill::Drill;
 pub use error::{ConfigFault, StartError};
 pub use event::{Event, EventKind, EventReader, Fault, WakeSource};
 pub use history::Sample;
+#[cfg(feature = "http")]
+pub(crate) use latency::ask_for_short_slices;
 pub use leak::LeakNews;
 pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
+#[cfg(feature = "http")]
+pub(crate) use lock::lock;
 pub use monitor::Monitor;
 pub use options::{EffectiveOption, JemallocOptions};
 pub use policy::Policy;

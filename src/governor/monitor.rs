@@ -30,7 +30,7 @@ use crate::trend::Verdict;
 use crossbeam_channel::Sender;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -126,6 +126,7 @@ impl Monitor {
             started,
             started_at: SystemTime::now(),
             level: AtomicU8::new(Level::Normal as u8),
+            pressure: AtomicU32::new(0),
             bus: Bus::new(started),
             limit: Mutex::new(limit),
             policy: Mutex::new(builder.policy),

@@ -71,6 +71,7 @@ impl JemallocOptions {
 
 /// One option, as wanted and as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EffectiveOption {
@@ -201,7 +202,7 @@ fn apply_with(
 /// The decay times, which jemalloc keeps for each arena and, for arenas to come, as a default.
 #[cfg(feature = "jemalloc")]
 pub(super) mod decay {
-    use crate::figures::jemalloc::{arena_count, ctl::Path, in_use};
+    use crate::figures::jemalloc::{arena_count, ctl::Path, in_use, is_kept};
 
     #[derive(Clone, Copy)]
     pub(in crate::governor) struct Decay {
@@ -219,7 +220,7 @@ pub(super) mod decay {
     };
 
     pub(in crate::governor) fn arenas() -> impl Iterator<Item = usize> {
-        (0..arena_count().unwrap_or(0)).filter(|&arena| in_use(arena))
+        (0..arena_count().unwrap_or(0)).filter(|&arena| in_use(arena) && !is_kept(arena))
     }
 
     /// For every arena in use, and for those to come. There is no path that means all of them.

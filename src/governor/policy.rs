@@ -48,7 +48,7 @@ impl Default for Policy {
 
 impl Policy {
     /// Every setting that makes no sense.
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+    pub(crate) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut fault = |setting, value, expected| {
             faults.push(ConfigFault {

@@ -11,7 +11,7 @@ use super::status::Summary;
 use super::timeline::Timeline;
 use crate::figures::Limit;
 use crate::trend::Verdict;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// The same by the clock on the wall.
     pub(super) started_at: SystemTime,
     pub(super) level: AtomicU8,
+    /// The pressure at the last look, in thousandths.
+    pub(super) pressure: AtomicU32,
     pub(super) bus: Bus,
     /// Behind a lock that is held for a copy of two words.
     pub(super) limit: Mutex<Limit>,

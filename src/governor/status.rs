@@ -34,6 +34,7 @@ pub struct Status {
 
 /// See [`HeapFigures`].
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HeapStatus {
@@ -72,6 +73,7 @@ impl From<HeapFigures> for HeapStatus {
 
 /// See [`ProcessFigures`](crate::figures::ProcessFigures).
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ProcessStatus {
@@ -85,6 +87,7 @@ pub struct ProcessStatus {
 
 /// The limit and who set it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LimitStatus {
@@ -105,6 +108,7 @@ impl From<Limit> for LimitStatus {
 
 /// What a registered cache says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CacheStatus {

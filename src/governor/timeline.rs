@@ -36,6 +36,7 @@ pub struct Stretch {
 /// The memory that all of it takes, 200 KiB, is reserved when the monitor starts.
 pub(super) struct Timeline {
     rings: [Ring; RINGS.len()],
+    last: Option<Parts>,
 }
 
 struct Ring {
@@ -73,6 +74,7 @@ impl Timeline {
                 capacity,
                 bins: VecDeque::with_capacity(capacity),
             }),
+            last: None,
         }
     }
 
@@ -84,6 +86,7 @@ impl Timeline {
 
     /// Takes a look in. Times do not go back. Allocates nothing.
     pub(super) fn see(&mut self, at: Duration, parts: Parts) {
+        self.last = Some(parts);
         for ring in &mut self.rings {
             let number = at.as_secs() / ring.width;
             if ring.bins.back().is_none_or(|bin| bin.number != number) {
@@ -102,6 +105,11 @@ impl Timeline {
             bin.seconds += at.as_secs_f64();
             bin.sums = bin.sums.plus(&parts);
         }
+    }
+
+    /// What was seen last.
+    pub(super) fn last(&self) -> Option<Parts> {
+        self.last
     }
 
     /// Into memory that the caller brings.

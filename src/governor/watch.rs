@@ -324,7 +324,11 @@ impl Watch {
             is_kept: self.state.is_kept(),
             unix_seconds: unix_seconds(),
         };
-        self.control.see(&sight, &past)
+        let orders = self.control.see(&sight, &past);
+        // A cast clamps.
+        let thousandths = (1000.0 * orders.pressure.value()) as u32;
+        self.shared.pressure.store(thousandths, Ordering::Relaxed);
+        orders
     }
 
     /// After what is urgent: it takes up to a millisecond.

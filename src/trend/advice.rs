@@ -34,6 +34,7 @@ impl serde::Serialize for Advice {
 
 /// What a series measures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),

@@ -13,11 +13,13 @@ pub(crate) mod ctl;
 use self::ctl::{ALL_ARENAS, Path};
 use once_cell::sync::OnceCell;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tikv_jemalloc_ctl::{Error, epoch, epoch_mib, stats};
 
 /// jemalloc's figures at one instant, in bytes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct JemallocFigures {
@@ -166,6 +168,41 @@ pub(crate) fn in_use(arena: usize) -> bool {
         // SAFETY: `arena.<i>.initialized` is a `bool`.
         unsafe { paths.initialized.with(1, arena).read::<bool>() }.unwrap_or(false)
     })
+}
+
+/// An arena whose free pages are kept for one thread, plus one; 0 for none.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives the calling thread an arena of its own that keeps its free pages, and so many bytes of them:
+/// what it allocates from then on comes from there, also while the system has no more to give.
+#[cfg(feature = "http")]
+pub(crate) fn keep_arena(bytes: usize) -> Result<(), JemallocError> {
+    let arena = Path::<2>::new(b"arenas.create\0").map_err(refused("arenas.create"))?;
+    // SAFETY: `arenas.create` answers an `unsigned`.
+    let arena = unsafe { arena.read::<u32>() }.map_err(refused("arenas.create"))?;
+    let never = |name: &'static [u8], told: &'static str| {
+        let path = Path::<3>::new(name).map_err(refused(told))?;
+        // SAFETY: the decay times of `arena.<i>` are `ssize_t`.
+        unsafe { path.with(1, arena as usize).write::<isize>(-1) }.map_err(refused(told))
+    };
+    never(b"arena.0.dirty_decay_ms\0", "arena.<i>.dirty_decay_ms")?;
+    never(b"arena.0.muzzy_decay_ms\0", "arena.<i>.muzzy_decay_ms")?;
+    let own = Path::<2>::new(b"thread.arena\0").map_err(refused("thread.arena"))?;
+    // SAFETY: `thread.arena` is an `unsigned`.
+    unsafe { own.write::<u32>(arena) }.map_err(refused("thread.arena"))?;
+    KEPT.store(arena as usize + 1, Ordering::Relaxed);
+    // One block, written so that there is memory behind it, and freed: its pages stay with the arena.
+    let mut pages: Vec<u8> = Vec::new();
+    if pages.try_reserve_exact(bytes).is_ok() {
+        pages.resize(bytes, 1);
+        std::hint::black_box(&pages);
+    }
+    Ok(())
+}
+
+/// Whether the arena's free pages are kept: they are not given back, whatever the level.
+pub(crate) fn is_kept(arena: usize) -> bool {
+    KEPT.load(Ordering::Relaxed) == arena + 1
 }
 
 /// What all threads keep in their caches, as of the last renewal of the statistics.

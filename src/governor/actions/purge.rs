@@ -37,7 +37,8 @@ pub(in crate::governor) fn purge_arenas(enough: impl FnMut() -> bool) -> Option<
         slowest: Duration::ZERO,
     };
     let mut background = Background::default();
-    for arena in (0..jemalloc::arena_count().ok()?).filter(|&arena| jemalloc::in_use(arena)) {
+    let may_be_purged = |&arena: &usize| jemalloc::in_use(arena) && !jemalloc::is_kept(arena);
+    for arena in (0..jemalloc::arena_count().ok()?).filter(may_be_purged) {
         let Some(dirty) = jemalloc::dirty_bytes(arena).filter(|&dirty| dirty > 0) else {
             continue;
         };

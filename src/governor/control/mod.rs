@@ -55,6 +55,7 @@ pub(super) struct Plan {
 
 /// Whether a monitor acts on what it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),

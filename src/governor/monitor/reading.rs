@@ -3,8 +3,8 @@
 use super::Monitor;
 use crate::figures::{self, Limit, Pressure, ProcessFigures};
 use crate::governor::control::{Mode, Past};
-use crate::governor::diagnosis::Diagnosis;
-use crate::governor::event::EventReader;
+use crate::governor::diagnosis::{Diagnosis, Parts};
+use crate::governor::event::{Event, EventReader};
 use crate::governor::history::Sample;
 use crate::governor::ledger::{Ledger, LedgerRow};
 use crate::governor::level::{Level, Levels};
@@ -49,6 +49,12 @@ impl Monitor {
         Level::from_u8(self.shared.level.load(Ordering::Relaxed))
     }
 
+    /// The share of the limit that was used at the last look: the pressure by which levels are judged,
+    /// in thousandths. One load: cheap enough for every request.
+    pub fn last_utilization(&self) -> f64 {
+        f64::from(self.shared.pressure.load(Ordering::Relaxed)) / 1000.0
+    }
+
     /// The lines.
     pub fn levels(&self) -> Levels {
         self.policy().levels
@@ -78,6 +84,11 @@ impl Monitor {
     /// A reader of the last events, up to 256, and of all to come. Every reader gets every event.
     pub fn events(&self) -> EventReader {
         self.shared.bus.subscribe()
+    }
+
+    /// The last events, up to 256, from the oldest.
+    pub fn recent_events(&self) -> Vec<Event> {
+        self.shared.bus.recent()
     }
 
     /// Whether new work is better refused: memory is critical, or a restart is due and the budget
@@ -120,6 +131,12 @@ impl Monitor {
         let mut stretches = Timeline::stretches();
         lock(&self.shared.timeline).copy_into(&mut stretches);
         stretches
+    }
+
+    /// What resident memory was made of when it was last looked at; `None` before the first look, and
+    /// where it cannot be read.
+    pub fn last_parts(&self) -> Option<Parts> {
+        lock(&self.shared.timeline).last()
     }
 
     /// What the registered caches say they hold. One that panics at the question is taken to hold

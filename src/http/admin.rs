@@ -1,0 +1,116 @@
+//! The admin surface of one program: what it serves, and to whom.
+
+use super::access::{Access, TokenError};
+use super::live::Live;
+use super::requests::RequestLayer;
+use super::routes;
+use super::server::{ServeError, Server};
+use crate::governor::Monitor;
+use axum::Router;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Commands that are under way at once. They wait for each other in any case.
+const MOST_COMMANDS: usize = 4;
+
+/// The admin surface of a program: seven endpoints, a live stream, metrics and a dashboard.
+///
+/// On a thread and a port of its own, so that it answers while the program is stuck:
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let monitor = plimsoll::Monitor::builder().start()?;
+/// let _server = plimsoll::http::Admin::new(monitor).serve("127.0.0.1:9090")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Or inside an application's own axum router, by [`router`](Self::router).
+#[derive(Clone)]
+#[must_use = "nothing is served until `router` or `serve`"]
+pub struct Admin {
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) requests: Option<RequestLayer>,
+    pub(super) access: Access,
+    pub(super) live: Live,
+    pub(super) commands: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// The surface of this monitor: for this machine alone, until a token is set.
+    pub fn new(monitor: impl Into<Arc<Monitor>>) -> Admin {
+        let monitor = monitor.into();
+        Admin {
+            live: Live::new(Arc::clone(&monitor)),
+            monitor,
+            requests: None,
+            access: Access::default(),
+            commands: Arc::new(Semaphore::new(MOST_COMMANDS)),
+        }
+    }
+
+    /// Shows what this layer measures.
+    pub fn requests(mut self, layer: &RequestLayer) -> Admin {
+        self.requests = Some(layer.clone());
+        self
+    }
+
+    /// Asks for `Authorization: Bearer` and this token, of everybody, and only then serves others
+    /// than this machine. Compared in constant time.
+    ///
+    /// # Errors
+    ///
+    /// Less than 16 or more than 256 characters, or any that is not visible ASCII.
+    pub fn token(mut self, token: impl Into<String>) -> Result<Admin, TokenError> {
+        self.access.set_token(token.into())?;
+        Ok(self)
+    }
+
+    /// Answers to this name in `Host`, beside loopback names and addresses: what a browser calls the
+    /// machine, without a port.
+    pub fn allow_host(mut self, name: impl Into<String>) -> Admin {
+        self.access.allow_host(name.into());
+        self
+    }
+
+    /// The routes, to merge or nest into an application's own. Without a token they answer only
+    /// clients whose loopback address the server tells:
+    ///
+    /// ```no_run
+    /// # async fn run(monitor: plimsoll::Monitor) -> std::io::Result<()> {
+    /// use std::net::SocketAddr;
+    ///
+    /// let app = axum::Router::new().nest("/admin", plimsoll::http::router(monitor));
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    ///
+    /// Timeouts of connections and their number are the application's server's; [`serve`](Self::serve)
+    /// bounds both.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        routes::router(self)
+    }
+
+    /// Serves on a thread of its own, named `plimsoll-http`, with memory of its own, until the server
+    /// is dropped: it answers while all other threads are busy, and while no memory is to be had.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be read or listened on; one that others can reach, and no token; no
+    /// thread.
+    pub fn serve(&self, address: &str) -> Result<Server, ServeError> {
+        Server::start(self, address)
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("monitor", &self.monitor)
+            .field("requests", &self.requests)
+            .field("has_token", &self.access.has_token())
+            .finish_non_exhaustive()
+    }
+}

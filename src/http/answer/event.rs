@@ -1,0 +1,267 @@
+//! Events, ledger rows and restarts.
+
+use super::Clock;
+use crate::figures::Signal;
+use crate::governor::{
+    ActionKind, Event, EventKind, Held, LedgerRow, Level, Restart, RestartRecord, Skipped,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One action: what it was for, and what it gave back.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct Row {
+    action: ActionKind,
+    level: Level,
+    at_unix_seconds: f64,
+    /// Since the monitor's start.
+    at_seconds: f64,
+    before: Held,
+    after: Held,
+    /// A quarter of a second later; null until then.
+    #[schema(required)]
+    settled: Option<Held>,
+    signal: Signal,
+    given_back_bytes: u64,
+    duration_seconds: f64,
+    /// The longest stretch without a pause.
+    longest_slice_seconds: f64,
+    /// Why it was not carried out; null when it was.
+    #[schema(required)]
+    skipped: Option<Skipped>,
+}
+
+impl Row {
+    pub(crate) fn of(row: &LedgerRow, clock: Clock) -> Row {
+        Row {
+            action: row.action,
+            level: row.level,
+            at_unix_seconds: clock.at(row.at),
+            at_seconds: row.at.as_secs_f64(),
+            before: row.before,
+            after: row.after,
+            settled: row.settled,
+            signal: row.signal,
+            given_back_bytes: row.given_back_bytes,
+            duration_seconds: row.duration.as_secs_f64(),
+            longest_slice_seconds: row.longest_slice.as_secs_f64(),
+            skipped: row.skipped,
+        }
+    }
+
+    pub(crate) fn given_back_bytes(&self) -> u64 {
+        self.given_back_bytes
+    }
+}
+
+/// One restart: why, and what had been tried.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct Restarted {
+    at_unix_seconds: u64,
+    process_id: u32,
+    /// `exec`, `abort`, or `exit:` and a code.
+    how: String,
+    level: Level,
+    signal: Signal,
+    heap_bytes: u64,
+    resident_bytes: u64,
+    limit_bytes: u64,
+    /// How long that image had run.
+    uptime_seconds: u64,
+    /// Actions that it had carried out.
+    actions: u64,
+    given_back_bytes: u64,
+    /// Its start was not over yet.
+    during_start: bool,
+}
+
+impl From<&RestartRecord> for Restarted {
+    fn from(record: &RestartRecord) -> Restarted {
+        Restarted {
+            at_unix_seconds: record.at_unix_seconds,
+            process_id: record.process_id,
+            how: how(record.how),
+            level: record.level,
+            signal: record.signal,
+            heap_bytes: record.heap_bytes,
+            resident_bytes: record.resident_bytes,
+            limit_bytes: record.limit_bytes,
+            uptime_seconds: record.uptime_seconds,
+            actions: record.actions,
+            given_back_bytes: record.given_back_bytes,
+            during_start: record.during_start,
+        }
+    }
+}
+
+/// `exec`, `abort`, or `exit:` and a code.
+pub(crate) fn how(restart: Restart) -> String {
+    match restart {
+        Restart::Exec => "exec".to_owned(),
+        Restart::Abort => "abort".to_owned(),
+        Restart::Exit(code) => format!("exit:{code}"),
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct EventAnswer {
+    /// Counts up by one from 0 with each event of an image.
+    sequence: u64,
+    at_unix_seconds: f64,
+    uptime_seconds: f64,
+    kind: Kind,
+    /// For people.
+    words: String,
+    /// Of a level: the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Level>,
+    /// Of a level: the one now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Level>,
+    /// Of an action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<Row>,
+    /// Of a restart that begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart: Option<Restarted>,
+}
+
+/// What kind of event.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Started,
+    Level,
+    Limit,
+    Action,
+    Diagnosis,
+    Leak,
+    Shedding,
+    RestartWithheld,
+    Restarting,
+    EarlyWake,
+    Drill,
+    Policy,
+    Lost,
+    Fault,
+}
+
+impl EventAnswer {
+    pub(crate) fn of(event: &Event, clock: Clock) -> EventAnswer {
+        let (kind, words) = told(&event.kind);
+        let mut answer = EventAnswer {
+            sequence: event.sequence,
+            at_unix_seconds: clock.at(event.uptime),
+            uptime_seconds: event.uptime.as_secs_f64(),
+            kind,
+            words,
+            from: None,
+            to: None,
+            row: None,
+            restart: None,
+        };
+        match &event.kind {
+            EventKind::Level { from, to, .. } => {
+                (answer.from, answer.to) = (Some(*from), Some(*to));
+            }
+            EventKind::Action(row) => answer.row = Some(Row::of(row, clock)),
+            EventKind::Restarting(record) => answer.restart = Some(record.into()),
+            _ => {}
+        }
+        answer
+    }
+}
+
+fn told(kind: &EventKind) -> (Kind, String) {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+    match kind {
+        EventKind::Started { limit } => (
+            Kind::Started,
+            format!(
+                "the monitor runs, with a limit of {} ({})",
+                mib(limit.bytes),
+                limit.source
+            ),
+        ),
+        EventKind::Level { from, to, pressure } => {
+            let course = if to > from { "rises" } else { "falls" };
+            let words = format!(
+                "the level {course} from {from} to {to}: {} at {:.1} %",
+                pressure.deciding,
+                100.0 * pressure.value()
+            );
+            (Kind::Level, words)
+        }
+        EventKind::Limit { from, to } => (
+            Kind::Limit,
+            format!(
+                "the limit was {} and is {} ({})",
+                mib(from.bytes),
+                mib(to.bytes),
+                to.source
+            ),
+        ),
+        EventKind::Action(row) => {
+            let name = words_of(row.action);
+            let words = match row.skipped {
+                Some(why) => format!("{name}: not carried out, {}", reason(why)),
+                None => format!("{name}: {} given back", mib(row.given_back_bytes)),
+            };
+            (Kind::Action, words)
+        }
+        EventKind::Diagnosis(found) => (Kind::Diagnosis, found.to_string()),
+        EventKind::Leak(news) => (Kind::Leak, news.to_string()),
+        EventKind::Shedding(true) => (Kind::Shedding, "new work is refused".to_owned()),
+        EventKind::Shedding(false) => (Kind::Shedding, "new work is taken again".to_owned()),
+        EventKind::RestartWithheld(why) => (
+            Kind::RestartWithheld,
+            format!("a restart is due and withheld: {why}"),
+        ),
+        EventKind::Restarting(record) => {
+            let words = format!(
+                "restarting at level {}: heap {}, resident {}, limit {}",
+                record.level,
+                mib(record.heap_bytes),
+                mib(record.resident_bytes),
+                mib(record.limit_bytes)
+            );
+            (Kind::Restarting, words)
+        }
+        EventKind::EarlyWake(source) => {
+            (Kind::EarlyWake, format!("memory is short, says {source}"))
+        }
+        EventKind::Drill(drill) => (
+            Kind::Drill,
+            format!(
+                "a drill pretends {:.0} % for {:.0} s",
+                100.0 * drill.pressure(),
+                drill.duration().as_secs_f64()
+            ),
+        ),
+        EventKind::Policy(_) => (Kind::Policy, "the policy was changed".to_owned()),
+        EventKind::Lost { events } => (Kind::Lost, format!("{events} events were lost: too slow")),
+        EventKind::Fault(fault) => (Kind::Fault, fault.to_string()),
+    }
+}
+
+fn words_of(action: ActionKind) -> &'static str {
+    match action {
+        ActionKind::ShrinkCaches => "caches shrink",
+        ActionKind::FlushThreadCaches => "thread caches are flushed",
+        ActionKind::TrimSystemHeap => "the C library's heap is trimmed",
+        ActionKind::PurgeArenas => "free pages are purged",
+        ActionKind::TightenDecay => "pages are given back as soon as they are free",
+        ActionKind::RestoreDecay => "pages are kept as long as before",
+        ActionKind::ShedLoad => "new work is refused",
+        ActionKind::TakeLoad => "new work is taken again",
+    }
+}
+
+fn reason(why: Skipped) -> &'static str {
+    match why {
+        Skipped::DryRun => "a dry run",
+        Skipped::NothingToGain => "there is nothing to gain",
+        Skipped::NotPossible => "it is not possible here",
+    }
+}

@@ -1,0 +1,110 @@
+//! What is asked: one handler a route, each with its part of the OpenAPI document.
+//!
+//! | file | routes |
+//! |---|---|
+//! | `memory` | `memory-stats`, `memory-details`, `leak-analysis`, `optimize`, `drill` |
+//! | `restart` | `auto-restart/status`, `config`, `restart` |
+//! | `performance` | `performance`, `/metrics` |
+//! | `live` | the WebSocket |
+//! | `body` | the body of a command |
+//! | `guard` | before and after each: access, security headers, problem details |
+
+mod body;
+mod guard;
+mod live;
+mod memory;
+mod performance;
+mod restart;
+
+use super::admin::Admin;
+use super::page;
+use super::problem::Problem;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes and their document; the page and the document itself are not in it.
+fn documented() -> (Router<Admin>, utoipa::openapi::OpenApi) {
+    #[derive(OpenApi)]
+    #[openapi(
+        info(
+            title = "Plimsoll",
+            description = "A load line for the heap: what the program holds, what grows, why, what \
+                was done about it, and what can be. Bytes are integers, ratios 0 to 1, times in \
+                seconds. Errors are problem details (RFC 9457)."
+        ),
+        components(schemas(Problem))
+    )]
+    struct Document;
+
+    let router = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(memory::stats))
+        .routes(routes!(memory::details))
+        .routes(routes!(memory::leak_analysis))
+        .routes(routes!(memory::optimise))
+        .routes(routes!(memory::drill))
+        .routes(routes!(restart::status))
+        .routes(routes!(restart::config))
+        .routes(routes!(restart::restart))
+        .routes(routes!(performance::performance))
+        .routes(routes!(live::live));
+    #[cfg(feature = "prometheus")]
+    let router = router.routes(routes!(performance::metrics));
+    router.split_for_parts()
+}
+
+pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<S> {
+    let (router, document) = documented();
+    let document = document.to_json().unwrap_or_default();
+    let document = bytes::Bytes::from(document);
+    router
+        .route(
+            "/api/system/openapi.json",
+            get(async move || json(document.clone())),
+        )
+        .route("/", get(page::page))
+        .route("/assets/{name}", get(page::asset))
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::guard))
+        .with_state(admin.clone())
+}
+
+/// The same where there is nothing else: what is not found is told as a problem, and guarded too.
+pub(super) fn alone(admin: &Admin) -> Router {
+    let nowhere = async || Problem::new(StatusCode::NOT_FOUND, "there is no such route");
+    let nowhere = Router::new()
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::guard));
+    router(admin).fallback_service(nowhere)
+}
+
+fn json(body: impl Into<axum::body::Body>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
+/// An answer in JSON.
+fn answer(status: StatusCode, answer: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => {
+            let mut response = json(body);
+            *response.status_mut() = status;
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer could not be written",
+            )
+            .into_response()
+        }
+    }
+}
+
+fn ok(value: &impl serde::Serialize) -> Response {
+    answer(StatusCode::OK, value)
+}

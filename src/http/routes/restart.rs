@@ -1,0 +1,97 @@
+//! When and how the program restarts; and restarting it.
+
+use super::memory::{permit, refused, wait};
+use super::{answer, body, ok};
+use crate::governor::{CommandError, PolicyError, RestartError};
+use crate::http::admin::Admin;
+use crate::http::answer::restart::{AutoRestart, PolicyAnswer, RestartBegun, changed, named};
+use crate::http::problem::Problem;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use std::time::Duration;
+
+/// A restart that cannot begin says so within this time; one that begins says nothing.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// A look takes a millisecond at the most, and an action does not hold it up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Policy, cooldown, budget, and the last restarts with their cause.
+#[utoipa::path(
+    get,
+    path = "/api/system/auto-restart/status",
+    responses((status = 200, body = AutoRestart))
+)]
+pub(super) async fn status(State(admin): State<Admin>) -> Response {
+    ok(&AutoRestart::of(&admin.monitor))
+}
+
+/// Changes the policy until the program's next start, and answers the whole new one.
+///
+/// The body names any of the policy's fields.
+#[utoipa::path(
+    post,
+    path = "/api/system/auto-restart/config",
+    request_body = PolicyAnswer,
+    responses(
+        (status = 200, body = PolicyAnswer),
+        (status = 409, body = Problem, description = "The monitor only observes."),
+        (status = 422, body = Problem, description = "Fields that make no sense, all of them.")
+    )
+)]
+pub(super) async fn config(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    sent: Body,
+) -> Result<Response, Problem> {
+    let change = body::read(&headers, sent).await?;
+    let _permit = permit(&admin)?;
+    let policy = changed(admin.monitor.policy(), &change).map_err(Problem::fields)?;
+    let pending = admin
+        .monitor
+        .begin_policy(policy)
+        .map_err(|error| match error {
+            PolicyError::Command(error) => refused(error),
+            PolicyError::Faults(faults) => Problem::fields(named(faults)),
+        })?;
+    wait(&pending, PATIENCE).await.map_err(refused)?;
+    Ok(ok(&PolicyAnswer::from(policy)))
+}
+
+/// Restarts now, through the drain, whatever the level, the cooldown and the budget.
+#[utoipa::path(
+    post,
+    path = "/api/system/auto-restart/restart",
+    responses(
+        (status = 202, body = RestartBegun),
+        (status = 409, body = Problem, description = "It cannot: no way to restart is set, the \
+            monitor only observes, or the program is about to end.")
+    )
+)]
+pub(super) async fn restart(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    sent: Body,
+) -> Result<Response, Problem> {
+    body::expect_none(&headers, sent).await?;
+    let _permit = permit(&admin)?;
+    let cannot = |error: RestartError| match error {
+        RestartError::Command(error) => refused(error),
+        error => Problem::new(StatusCode::CONFLICT, error.to_string()),
+    };
+    let pending = admin.monitor.begin_restart().map_err(cannot)?;
+    match wait(&pending, AT_ONCE).await {
+        Ok(error) => Err(cannot(error)),
+        // It has begun: no news yet.
+        Err(CommandError::Busy) => Ok(answer(
+            StatusCode::ACCEPTED,
+            &RestartBegun {
+                status: "draining",
+                deadline_seconds: admin.monitor.policy().drain_deadline.as_secs_f64(),
+            },
+        )),
+        Err(error) => Err(refused(error)),
+    }
+}
