@@ -3,9 +3,10 @@
 #
 #   tests/run.sh
 #
-# From outside it needs a C compiler (for jemalloc and SQLite) and valgrind (which counts the
-# instructions of the hot path). On Debian and its kin, as root, it installs what is missing;
-# elsewhere it says what to install.
+# From outside it needs a C compiler (for jemalloc and SQLite), valgrind (which counts the
+# instructions of the hot path), Chromium, Node.js and npm (for the dashboard), and Prometheus with
+# promtool (for the metrics, rules and alerts). On Debian and its kin, as root, it installs what is
+# missing; elsewhere it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,10 @@ need() {
     local program=$1 package=$2
     command -v "$program" >/dev/null && return
     if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        apt-get update -qq && apt-get install -y -qq "$package" >/dev/null
+        apt-get update -qq
+        # A server's package is not to start it.
+        DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+            apt-get install -y -qq --no-install-recommends "$package" >/dev/null
     else
         echo "tests/run.sh: $program is missing: install it (Debian: apt-get install $package)" >&2
         exit 1
@@ -22,6 +26,15 @@ need() {
 need cc gcc
 need make make
 need valgrind valgrind
+need node nodejs
+need npm npm
+need chromium chromium
+need promtool prometheus
+
+# The dashboard's bundler and the browser's driver, as locked.
+for folder in src/http/dashboard tests/browser; do
+    npm ci --prefix "$folder" --no-audit --no-fund --silent
+done
 
 cargo test --features full
 

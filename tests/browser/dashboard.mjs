@@ -1,0 +1,167 @@
+// The dashboard of a running service in a real Chromium, as a person uses it.
+//
+//   node dashboard.mjs ADDRESS CHROMIUM FOLDER
+//
+// Writes screenshots into FOLDER and one JSON object with what was found to the standard output; the
+// exit code is 1 when something is not as it should be, and the standard error says what.
+
+import axe from "axe-core";
+import { chromium } from "playwright-core";
+import { join } from "node:path";
+
+const [address, executablePath, folder] = process.argv.slice(2);
+const url = `http://${address}/`;
+
+const PATIENCE = 30_000;
+// A leak takes a while to be told from a warm-up.
+const VERDICT = 150_000;
+
+const browser = await chromium.launch({
+  executablePath,
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+const found = { errors: [], elsewhere: [], violations: [] };
+
+function expect(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+// A page that tells what goes wrong in it, and whom it asks.
+async function open(colorScheme, viewport, reducedMotion = "no-preference") {
+  const context = await browser.newContext({ colorScheme, viewport, reducedMotion });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on("pageerror", (error) => found.errors.push(`${error}`));
+  page.on("console", (message) => {
+    // While the process restarts nobody listens: the browser logs each try to reach it.
+    const isRetry = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to .* failed/;
+    const during = page.restarting && isRetry.test(message.text());
+    if (message.type() === "error" && !during) found.errors.push(message.text());
+  });
+  page.on("request", (request) => {
+    const target = new URL(request.url());
+    if (target.protocol !== "data:" && target.host !== address) found.elsewhere.push(request.url());
+  });
+  await page.goto(url);
+  await page.waitForSelector('#connection[data-state="live"]');
+  return page;
+}
+
+// Serious and critical ones; the rest is told.
+async function audit(page, where) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => axe.run(document));
+  for (const { id, impact, nodes } of violations) {
+    found.violations.push({ where, id, impact, nodes: nodes.map((node) => node.html.slice(0, 200)) });
+  }
+}
+
+async function picture(page, name) {
+  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+async function command(page, button) {
+  await page.click(button);
+  await page.waitForSelector("dialog[open]");
+  const told = (await page.textContent("dialog[open]")).trim();
+  expect(told.length > 40, `${button} does not say what it will do: ${told}`);
+  await page.click("dialog[open] #confirm");
+  return told;
+}
+
+async function test() {
+  const page = await open("light", { width: 1280, height: 900 });
+
+  // Live figures change.
+  const live = () => page.textContent("#live-bytes");
+  const first = await live();
+  await page.waitForFunction((before) => document.querySelector("#live-bytes").textContent !== before, first);
+  found.live = [first, await live()];
+
+  // A leak is told.
+  await page.waitForSelector('#verdict[data-verdict="leak"]', { timeout: VERDICT });
+  found.verdict = (await page.textContent("#verdict")).replace(/\s+/g, " ").trim();
+  found.timeToLimit = (await page.textContent("#time-to-limit")).trim();
+
+  // Optimise says what it will do, does it, and the ledger has it.
+  const rows = () => page.locator('#ledger tbody tr[data-action="purge_arenas"]').count();
+  const before = await rows();
+  found.optimise = (await command(page, "#optimise")).replace(/\s+/g, " ");
+  await page.waitForFunction(
+    (count) => document.querySelectorAll('#ledger tbody tr[data-action="purge_arenas"]').length > count,
+    before,
+  );
+  found.ledger = await rows();
+  await page.keyboard.press("Escape");
+  await picture(page, "light");
+  await audit(page, "light");
+
+  const dark = await open("dark", { width: 1280, height: 900 });
+  await dark.waitForSelector('#verdict[data-verdict="leak"]');
+  await picture(dark, "dark");
+  await audit(dark, "dark");
+  await dark.context().close();
+
+  const phone = await open("light", { width: 360, height: 740 }, "reduce");
+  await phone.waitForSelector('#verdict[data-verdict="leak"]');
+  const wide = await phone.evaluate(() => document.documentElement.scrollWidth);
+  expect(wide <= 360, `the page is ${wide} wide on a phone of 360`);
+  await picture(phone, "phone");
+  await audit(phone, "phone");
+  await phone.context().close();
+
+  // A policy that makes no sense is refused, at its field; the browser logs the refusal.
+  page.restarting = true;
+
+  // Commands can be reached and given without a mouse.
+  await page.focus("#drill");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("dialog[open]");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog[open]", { state: "detached" }).catch(() => {});
+
+  // The process restarts; the page comes back by itself, and says so.
+  const image = async () => {
+    const answer = await fetch(`${url}api/system/memory-details`);
+    return (await answer.json()).image;
+  };
+  const old = await image();
+  found.restart = (await command(page, "#restart")).replace(/\s+/g, " ");
+  await page.waitForSelector("#restarted", { state: "visible", timeout: 60_000 });
+  await page.waitForSelector('#connection[data-state="live"]', { timeout: PATIENCE });
+  const next = await image();
+  expect(next.started_unix_seconds > old.started_unix_seconds, "no restart happened");
+  expect(next.process_id === old.process_id, "the process is another");
+  found.restarted = (await page.textContent("#restarted")).replace(/\s+/g, " ").trim();
+  const after = await live();
+  await page.waitForFunction((text) => document.querySelector("#live-bytes").textContent !== text, after);
+  await picture(page, "restarted");
+  await audit(page, "restarted");
+
+  const serious = found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  expect(serious.length === 0, `axe: ${JSON.stringify(serious, null, 1)}`);
+  expect(found.elsewhere.length === 0, `requests to others: ${found.elsewhere}`);
+  expect(found.errors.length === 0, `errors in the console: ${found.errors.join("\n")}`);
+}
+
+try {
+  await test();
+} catch (error) {
+  process.stderr.write(`${error.stack}\n${JSON.stringify(found, null, 1)}\n`);
+  process.exitCode = 1;
+  for (const [number, page] of browser.contexts().flatMap((context) => context.pages()).entries()) {
+    await picture(page, `failed-${number}`).catch(() => {});
+  }
+} finally {
+  process.stdout.write(`${JSON.stringify(found)}\n`);
+  await browser.close();
+}
