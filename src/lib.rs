@@ -61,6 +61,8 @@
 //! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
 //! | `serde` | no | `Serialize` for figures and status |
 //! | `cli` | no | the program `plimsoll`: `plimsoll analyze` says whether a recorded series is a leak |
+//! | `http` | no | endpoints, live stream, dashboard, and the request layer: see `http` |
+//! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
 //! | `full` | no | all of them |
 //!
 //! # Limits
