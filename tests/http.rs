@@ -338,7 +338,9 @@ fn errors_are_problem_details_wherever_they_come_from() {
     let json = [("Origin", &*origin), ("Content-Type", "application/json")];
     let config = "POST /api/system/auto-restart/config";
     let large = format!("\"{}\"", "x".repeat(20_000));
-    let cases: [(&str, &[(&str, &str)], &str, u16); 9] = [
+    // Line, headers, body, status.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+    let cases: [Case<'_>; 9] = [
         ("GET /nowhere", &[], "", 404),
         ("GET /assets/nothing.js", &[], "", 404),
         ("DELETE /api/system/memory-stats", &page, "", 405),

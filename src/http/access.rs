@@ -149,7 +149,7 @@ impl Access {
             .and_then(|name| name.strip_suffix(']'));
         bare.unwrap_or(&name).parse::<IpAddr>().is_ok()
             || name == "localhost"
-            || self.hosts.iter().any(|known| *known == name)
+            || self.hosts.contains(&name)
     }
 }
 

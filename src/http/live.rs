@@ -114,7 +114,7 @@ impl Shared {
         let mut next = Instant::now();
         loop {
             for event in events.by_ref() {
-                let answer = EventAnswer::of(&event, clock);
+                let answer = Box::new(EventAnswer::of(&event, clock));
                 let _ = news.send(text(&Message::Event { event: answer }));
                 if matches!(event.kind, EventKind::Restarting(_)) {
                     let _ = news.send(News::Restarts);

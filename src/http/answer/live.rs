@@ -18,7 +18,7 @@ pub(crate) enum Message {
     /// Once a second.
     Sample(Box<Sample>),
     /// As it happens.
-    Event { event: EventAnswer },
+    Event { event: Box<EventAnswer> },
 }
 
 /// What a dashboard shows.
