@@ -32,6 +32,8 @@ pub use limits::{Limit, LimitReader, LimitSource};
 pub use pressure::{Pressure, Signal};
 pub use process::ProcessFigures;
 pub use roots::Roots;
+#[cfg(feature = "http")]
+pub(crate) use threads::largest_threads;
 pub use threads::{ThreadFigures, threads};
 
 #[doc(hidden)]

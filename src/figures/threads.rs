@@ -1,6 +1,7 @@
 //! Which thread holds, and handles, how much.
 
 use super::roots::Roots;
+use crate::allocator::block::Totals;
 use crate::allocator::local::REGISTRY;
 
 /// What one living thread has counted since it began.
@@ -27,30 +28,39 @@ pub struct ThreadFigures {
     pub net_bytes: i64,
 }
 
-/// The figures of every living thread that has allocated or freed, in no particular order.
+/// The figures of every living thread that has allocated or freed, from the one that holds most.
 ///
 /// Allocates, and reads one small file of `/proc` for each thread: for a details page, not for a
 /// loop.
 pub fn threads() -> Vec<ThreadFigures> {
-    threads_under(&Roots::default())
+    largest_threads(usize::MAX)
 }
 
-/// [`threads`], with names from another root of `/proc`.
-pub(crate) fn threads_under(roots: &Roots) -> Vec<ThreadFigures> {
-    REGISTRY
-        .iter()
-        .filter_map(|block| block.owner())
-        .map(|(thread_id, totals)| ThreadFigures {
-            thread_id,
-            name: name(roots, thread_id),
-            allocated_bytes: totals.allocated,
-            deallocated_bytes: totals.deallocated,
-            allocations: totals.allocations,
-            deallocations: totals.deallocations,
-            reallocations: totals.reallocations,
-            net_bytes: totals.net(),
-        })
-        .collect()
+/// So many of [`threads`]; only they have their names looked up.
+pub(crate) fn largest_threads(most: usize) -> Vec<ThreadFigures> {
+    let roots = Roots::default();
+    counted(most).map(|owner| figures(&roots, owner)).collect()
+}
+
+/// Id and totals of the owners that hold most.
+fn counted(most: usize) -> impl Iterator<Item = (u32, Totals)> {
+    let owners = REGISTRY.iter().filter_map(|block| block.owner());
+    let mut owners: Vec<_> = owners.collect();
+    owners.sort_unstable_by_key(|(_, totals)| std::cmp::Reverse(totals.net()));
+    owners.into_iter().take(most)
+}
+
+fn figures(roots: &Roots, (thread_id, totals): (u32, Totals)) -> ThreadFigures {
+    ThreadFigures {
+        thread_id,
+        name: name(roots, thread_id),
+        allocated_bytes: totals.allocated,
+        deallocated_bytes: totals.deallocated,
+        allocations: totals.allocations,
+        deallocations: totals.deallocations,
+        reallocations: totals.reallocations,
+        net_bytes: totals.net(),
+    }
 }
 
 fn name(roots: &Roots, thread_id: u32) -> String {

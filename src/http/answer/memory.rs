@@ -4,7 +4,7 @@ use super::Clock;
 use super::event::{EventAnswer, Row};
 #[cfg(feature = "jemalloc")]
 use crate::figures::JemallocFigures;
-use crate::figures::{Pressure, ThreadFigures, threads};
+use crate::figures::{Pressure, ThreadFigures, largest_threads};
 use crate::governor::{
     CacheStatus, Diagnosis, EffectiveOption, HeapStatus, Level, Levels, LimitStatus, Mode, Moment,
     Monitor, ProcessStatus, Status, Stretch, Summary, Times,
@@ -53,6 +53,9 @@ impl From<Status> for MemoryStats {
     }
 }
 
+/// Threads that are told of: an answer is bounded whatever the program does.
+const MOST_THREADS: usize = 256;
+
 /// Everything that is known of the program's memory.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MemoryDetails {
@@ -63,6 +66,7 @@ pub(crate) struct MemoryDetails {
     /// Where resident memory is and what can help; null where it could not be read.
     #[schema(required)]
     diagnosis: Option<Explained>,
+    /// Those that hold most, from the largest, up to 256; `heap.threads` tells how many there are.
     threads: Vec<ThreadFigures>,
     caches: Vec<CacheStatus>,
     /// Several resolutions, the finest first.
@@ -85,7 +89,7 @@ impl MemoryDetails {
             image: Image::of(monitor),
             levels: monitor.levels(),
             diagnosis: monitor.diagnosis().map(Explained::from),
-            threads: threads(),
+            threads: largest_threads(MOST_THREADS),
             caches: monitor.caches(),
             history: stretches
                 .iter()

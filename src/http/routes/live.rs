@@ -12,7 +12,7 @@ use axum::response::Response;
     responses(
         (status = 101, description = "Text frames of JSON with a `type`: `hello` first, then \
             `sample` once a second, and `event` as it happens."),
-        (status = 426, body = crate::http::problem::Problem, description = "Not a WebSocket.")
+        (status = 400, body = crate::http::problem::Problem, description = "Not a WebSocket.")
     )
 )]
 pub(super) async fn live(State(admin): State<Admin>, upgrade: WebSocketUpgrade) -> Response {

@@ -17,12 +17,14 @@ mod performance;
 mod restart;
 
 use super::admin::Admin;
+use super::live::Live;
 use super::page;
 use super::problem::Problem;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -58,6 +60,11 @@ fn documented() -> (Router<Admin>, utoipa::openapi::OpenApi) {
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<S> {
+    // A live stream of its own: that of another may run where the program is stuck.
+    let admin = Admin {
+        live: Live::new(Arc::clone(&admin.monitor)),
+        ..admin.clone()
+    };
     let (router, document) = documented();
     let document = document.to_json().unwrap_or_default();
     let document = bytes::Bytes::from(document);
@@ -66,10 +73,11 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<
             "/api/system/openapi.json",
             get(async move || json(document.clone())),
         )
+        .merge(without_metrics())
         .route("/", get(page::page))
         .route("/assets/{name}", get(page::asset))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::guard))
-        .with_state(admin.clone())
+        .with_state(admin)
 }
 
 /// The same where there is nothing else: what is not found is told as a problem, and guarded too.
@@ -79,6 +87,18 @@ pub(super) fn alone(admin: &Admin) -> Router {
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(admin.clone(), guard::guard));
     router(admin).fallback_service(nowhere)
+}
+
+/// Says why there are none.
+fn without_metrics() -> Router<Admin> {
+    if cfg!(feature = "prometheus") {
+        return Router::new();
+    }
+    let why = async || {
+        let why = "this program was built without the feature `prometheus` of plimsoll";
+        Problem::new(StatusCode::NOT_FOUND, why)
+    };
+    Router::new().route("/metrics", get(why))
 }
 
 fn json(body: impl Into<axum::body::Body>) -> Response {
