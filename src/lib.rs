@@ -76,6 +76,9 @@
 #![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 
 mod allocator;
+#[cfg(all(feature = "prometheus", not(plimsoll_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
+pub mod export;
 #[cfg(not(plimsoll_loom))]
 pub mod figures;
 #[cfg(not(plimsoll_loom))]

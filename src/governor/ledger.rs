@@ -65,6 +65,18 @@ impl Skipped {
 }
 
 impl ActionKind {
+    /// All of them.
+    pub const ALL: [ActionKind; 8] = [
+        ActionKind::ShrinkCaches,
+        ActionKind::FlushThreadCaches,
+        ActionKind::TrimSystemHeap,
+        ActionKind::PurgeArenas,
+        ActionKind::TightenDecay,
+        ActionKind::RestoreDecay,
+        ActionKind::ShedLoad,
+        ActionKind::TakeLoad,
+    ];
+
     /// What a round of optimising consists of, in this order: each frees what the next gives back.
     pub(super) const OPTIMISING: [ActionKind; 4] = [
         ActionKind::ShrinkCaches,

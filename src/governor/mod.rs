@@ -77,7 +77,8 @@ pub use options::{EffectiveOption, JemallocOptions};
 pub use policy::Policy;
 pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
 pub use status::{
-    CacheStatus, HeapStatus, LimitStatus, ProcessStatus, RestartOutlook, Status, Summary, Times,
+    ActionTotals, CacheStatus, HeapStatus, LimitStatus, ProcessStatus, RestartOutlook, Status,
+    Summary, Times,
 };
 pub use timeline::{Moment, Stretch};
 

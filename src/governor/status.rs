@@ -1,5 +1,6 @@
 //! The state of the program in one value, in the shape of the HTTP contract.
 
+use super::ledger::ActionKind;
 use super::level::Level;
 use super::policy::Policy;
 use super::restart::Withheld;
@@ -144,6 +145,8 @@ pub struct Summary {
     pub actions: u64,
     /// Bytes that they gave back.
     pub given_back_bytes: u64,
+    /// The same by kind, in the order of [`ActionKind::ALL`].
+    pub by_action: [ActionTotals; ActionKind::ALL.len()],
     /// Times at which a restart was due and first withheld for one reason.
     pub restarts_withheld: u64,
     /// Times at which the kernel or the service manager had the monitor look before its interval was
@@ -153,6 +156,17 @@ pub struct Summary {
     pub reaction: Times,
     /// How long purges took.
     pub purge: Times,
+}
+
+/// What actions of one kind came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ActionTotals {
+    /// How many were carried out.
+    pub count: u64,
+    /// Bytes that they gave back.
+    pub given_back_bytes: u64,
 }
 
 /// How long something took, over all times it happened.

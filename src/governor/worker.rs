@@ -254,6 +254,9 @@ impl Worker {
             let mut summary = lock(&self.shared.summary);
             summary.actions += 1;
             summary.given_back_bytes += given_back_bytes;
+            let own = &mut summary.by_action[action as usize];
+            own.count += 1;
+            own.given_back_bytes += given_back_bytes;
         }
         row
     }

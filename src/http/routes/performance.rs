@@ -1,9 +1,15 @@
 //! How requests are; and everything, for Prometheus.
 
 use super::ok;
+#[cfg(feature = "prometheus")]
+use crate::export::prometheus::{CONTENT_TYPE, Exporter};
 use crate::http::admin::Admin;
 use crate::http::answer::performance::Performance;
 use axum::extract::State;
+#[cfg(feature = "prometheus")]
+use axum::http::{HeaderValue, header};
+#[cfg(feature = "prometheus")]
+use axum::response::IntoResponse;
 use axum::response::Response;
 
 /// Response times and allocated bytes, by route.
@@ -14,4 +20,21 @@ use axum::response::Response;
 )]
 pub(super) async fn performance(State(admin): State<Admin>) -> Response {
     ok(&Performance::of(admin.requests.as_ref()))
+}
+
+/// All figures, for Prometheus.
+#[cfg(feature = "prometheus")]
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, body = String, content_type = CONTENT_TYPE))
+)]
+pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
+    let exporter = Exporter::new(admin.monitor);
+    let exporter = match &admin.requests {
+        Some(layer) => exporter.requests(layer),
+        None => exporter,
+    };
+    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    ([(header::CONTENT_TYPE, kind)], exporter.scrape()).into_response()
 }

@@ -1,0 +1,454 @@
+//! Metrics as a real Prometheus takes them: names and units by its conventions, values that are the
+//! monitor's, rules that load and alerts that fire, and a dashboard that asks for what there is.
+#![cfg(all(target_os = "linux", feature = "http", feature = "prometheus"))]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
+
+mod client;
+mod tothub;
+
+use client::get;
+use plimsoll::export::prometheus::{CONTENT_TYPE, Exporter};
+use plimsoll::http::{Admin, RequestLayer, RequestSettings};
+use plimsoll::{Level, Monitor, Plimsoll, Shrink};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static HEAP: Plimsoll = Plimsoll::new();
+
+struct Hostile;
+
+impl Shrink for Hostile {
+    fn name(&self) -> &str {
+        "a \"name\" with \\ and\na line"
+    }
+    fn bytes(&self) -> u64 {
+        77
+    }
+    fn shrink(&self, _: Level) -> u64 {
+        0
+    }
+}
+
+/// With a cache, an action and a request, so that every metric has a value.
+fn monitor() -> (Arc<Monitor>, RequestLayer) {
+    static MONITOR: OnceLock<(Arc<Monitor>, RequestLayer, Arc<Hostile>)> = OnceLock::new();
+    let (monitor, layer, _) = MONITOR.get_or_init(|| {
+        let cache = Arc::new(Hostile);
+        let builder = Monitor::builder().limit(8 << 30).cache(&cache);
+        let monitor = builder.interval(Duration::from_millis(20)).start().unwrap();
+        let monitor = Arc::new(monitor);
+        while monitor.last_parts().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        monitor.optimise().unwrap();
+        let settings = RequestSettings::default().by_path();
+        let layer = RequestLayer::with(Arc::clone(&monitor), settings);
+        let inner = tower::service_fn(async |_: axum::http::Request<()>| {
+            let body = axum::body::Body::empty();
+            Ok::<_, std::convert::Infallible>(axum::http::Response::new(body))
+        });
+        let service = tower::Layer::layer(&layer, inner);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for path in ["/children", "/%22odd%5C"] {
+            let request = axum::http::Request::builder().uri(path).body(()).unwrap();
+            let asked = tower::ServiceExt::oneshot(service.clone(), request);
+            drop(runtime.block_on(asked).unwrap());
+        }
+        (monitor, layer, cache)
+    });
+    (Arc::clone(monitor), layer.clone())
+}
+
+fn scrape() -> String {
+    let (monitor, layer) = monitor();
+    Exporter::new(monitor).requests(&layer).scrape()
+}
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs a tool of Prometheus' own on files, or on what it is given.
+fn promtool(arguments: &[&str], input: &str) -> String {
+    let mut tool = Command::new("promtool")
+        .args(arguments)
+        .current_dir(source("tests/prometheus"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is missing: `tests/run.sh` installs it (Debian: prometheus)");
+    tool.stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    said
+}
+
+#[test]
+fn every_alert_fires_on_what_it_is_for_and_none_on_a_program_that_is_well() {
+    let said = promtool(
+        &["check", "rules", "../../src/export/prometheus/alerts.yml"],
+        "",
+    );
+    assert!(said.contains("SUCCESS"), "{said}");
+    promtool(&["test", "rules", "alerts_test.yml"], "");
+    // Each rule is in the test, among those that are expected to fire.
+    let rules = fs::read_to_string(source("src/export/prometheus/alerts.yml")).unwrap();
+    let test = fs::read_to_string(source("tests/prometheus/alerts_test.yml")).unwrap();
+    let names = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let mut count = 0;
+    for name in names {
+        let asked = test.matches(&format!("alertname: {name}\n")).count();
+        assert_eq!(
+            asked, 2,
+            "{name}: once on a program that is well, once on one that is ill"
+        );
+        count += 1;
+    }
+    println!("{count} alerts");
+    assert_eq!(test.matches("exp_alerts:").count(), count);
+}
+
+#[test]
+fn metrics_follow_the_conventions() {
+    let text = scrape();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    promtool(&["check", "metrics"], &classic(&text));
+    let mut families = BTreeSet::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert!(families.insert(name.to_owned()), "{name} is there twice");
+        assert!(
+            name.starts_with("plimsoll") || name.starts_with("process_"),
+            "{name}"
+        );
+        assert!(
+            !name.ends_with("_total"),
+            "{name}: the samples of a {kind} have that"
+        );
+        let help = format!("# HELP {name} ");
+        let help = text.lines().find_map(|line| line.strip_prefix(&help));
+        let help = help.unwrap_or_else(|| panic!("{name} has no help"));
+        assert!(help.len() > 4 && help.ends_with('.'), "{name}: {help}");
+        for (unit, ending) in [
+            ("bytes", "_bytes"),
+            ("seconds", "_seconds"),
+            ("ratio", "_ratio"),
+        ] {
+            let told = text.contains(&format!("# UNIT {name} {unit}\n"));
+            let is_rate = name.ends_with("_per_second");
+            assert_eq!(told, name.ends_with(ending) && !is_rate, "{name} {unit}");
+        }
+    }
+    println!("{} metrics", families.len());
+    assert!(families.len() > 40, "{families:?}");
+}
+
+/// OpenMetrics as the older format has it, for a tool that reads only that.
+fn classic(text: &str) -> String {
+    let mut classic = String::new();
+    let mut counters = BTreeSet::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            match kind {
+                "counter" => {
+                    counters.insert(name.to_owned());
+                    classic += &format!("# TYPE {name}_total counter\n");
+                }
+                "info" => classic += &format!("# TYPE {name}_info gauge\n"),
+                _ => classic += &format!("{line}\n"),
+            }
+        } else if let Some((name, help)) = line
+            .strip_prefix("# HELP ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            let kind = |kind: &str| text.contains(&format!("# TYPE {name} {kind}\n"));
+            let ending = match () {
+                () if kind("counter") => "_total",
+                () if kind("info") => "_info",
+                () => "",
+            };
+            classic += &format!("# HELP {name}{ending} {help}\n");
+        } else if !line.starts_with("# UNIT") && !line.starts_with("# EOF") {
+            classic += &format!("{line}\n");
+        }
+    }
+    assert!(!counters.is_empty());
+    classic
+}
+
+/// The value of a sample, by its name and labels.
+fn value(text: &str, sample: &str) -> f64 {
+    let found = text.lines().find_map(|line| {
+        let rest = line.strip_prefix(sample)?;
+        rest.strip_prefix(' ')?.parse().ok()
+    });
+    found.unwrap_or_else(|| panic!("{sample} is not in\n{text}"))
+}
+
+#[test]
+fn values_are_the_monitors() {
+    let (monitor, _) = monitor();
+    let text = scrape();
+    assert_eq!(
+        value(&text, "plimsoll_limit_bytes{source=\"configured\"}"),
+        (8u64 << 30) as f64
+    );
+    assert_eq!(value(&text, "plimsoll_level"), 0.0);
+    assert_eq!(
+        value(&text, "plimsoll_level_enter_ratio{level=\"critical\"}"),
+        0.9
+    );
+    let live = value(&text, "plimsoll_heap_live_bytes");
+    let now = plimsoll::heap().live_bytes() as f64;
+    assert!((live - now).abs() < 0.5 * now, "{live} of {now}");
+    assert_eq!(
+        value(&text, "plimsoll_actions_total{action=\"shrink_caches\"}"),
+        1.0
+    );
+    let by_action: u64 = monitor.summary().by_action.iter().map(|of| of.count).sum();
+    assert_eq!(by_action, monitor.summary().actions);
+    let cache = r#"plimsoll_cache_bytes{cache="a \"name\" with \\ and\na line"}"#;
+    assert_eq!(value(&text, cache), 77.0);
+    let children = r#"{method="GET",route="/children"}"#;
+    assert_eq!(
+        value(
+            &text,
+            &format!("plimsoll_http_request_duration_seconds_count{children}")
+        ),
+        1.0
+    );
+    let most = r#"plimsoll_http_request_duration_seconds_bucket{le="+Inf",method="GET",route="/children"}"#;
+    assert_eq!(value(&text, most), 1.0);
+    assert_eq!(
+        value(&text, "plimsoll_time_to_limit_seconds"),
+        f64::INFINITY
+    );
+    assert_eq!(
+        value(&text, "plimsoll_restart_budget"),
+        0.0,
+        "it never restarts"
+    );
+}
+
+#[test]
+fn the_surface_answers_them_in_their_media_type() {
+    let (monitor, layer) = monitor();
+    let server = Admin::new(monitor)
+        .requests(&layer)
+        .serve("127.0.0.1:0")
+        .unwrap();
+    let answer = get(server.address(), "/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some(CONTENT_TYPE));
+    assert!(
+        answer
+            .body
+            .contains("plimsoll_http_request_allocated_bytes_total{"),
+        "{answer:?}"
+    );
+}
+
+/// All names of metrics in an expression of Prometheus' language.
+fn names(expression: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression
+        .split(move |c| !is_part(c))
+        .filter(|word| word.starts_with("plimsoll_") || word.starts_with("process_"))
+}
+
+#[test]
+fn rules_and_dashboard_ask_for_metrics_that_there_are() {
+    let text = scrape();
+    let known: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let mut expressions = Vec::new();
+    let rules = fs::read_to_string(source("src/export/prometheus/alerts.yml")).unwrap();
+    expressions.extend(
+        rules
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("expr: "))
+            .map(str::to_owned),
+    );
+    let dashboard = fs::read_to_string(source("src/export/prometheus/grafana.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    for panel in panels {
+        for target in panel["targets"].as_array().unwrap() {
+            expressions.push(target["expr"].as_str().unwrap().to_owned());
+        }
+    }
+    let annotations = dashboard["annotations"]["list"].as_array().unwrap();
+    expressions.extend(
+        annotations
+            .iter()
+            .map(|one| one["expr"].as_str().unwrap().to_owned()),
+    );
+    let mut asked = 0;
+    for expression in &expressions {
+        for name in names(expression) {
+            assert!(
+                known.contains(name),
+                "`{name}` of `{expression}` is no metric of ours"
+            );
+            asked += 1;
+        }
+    }
+    println!("{} expressions with {asked} names", expressions.len());
+    assert!(asked > 30);
+
+    // Panels with numbers of their own, none on top of another.
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len());
+    let place = |panel: &Value, of: &str| panel["gridPos"][of].as_u64().unwrap();
+    let cells: Vec<_> = panels
+        .iter()
+        .flat_map(|panel| {
+            let (x, y) = (place(panel, "x"), place(panel, "y"));
+            let (w, h) = (place(panel, "w"), place(panel, "h"));
+            assert!(x + w <= 24, "{panel:#}");
+            (x..x + w).flat_map(move |x| (y..y + h).map(move |y| (x, y)))
+        })
+        .collect();
+    let distinct: BTreeSet<_> = cells.iter().collect();
+    assert_eq!(distinct.len(), cells.len(), "panels overlap");
+}
+
+/// The answer of Prometheus' own interface.
+fn query(prometheus: SocketAddr, path: &str) -> Option<Value> {
+    std::net::TcpStream::connect(prometheus).ok()?;
+    let answer = get(prometheus, path);
+    (answer.status == 200).then(|| unchunked(&answer.body))
+}
+
+/// Prometheus sends longer answers in pieces.
+fn unchunked(body: &str) -> Value {
+    let from = body.find('{').unwrap_or(0);
+    let to = body.rfind('}').map_or(body.len(), |end| end + 1);
+    serde_json::from_str(&body[from..to]).unwrap_or(Value::Null)
+}
+
+#[test]
+fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
+    let data = tothub::filled();
+    let mut service = Command::new(tothub::path())
+        .args([
+            "--limit",
+            "512MiB",
+            "--interval-ms",
+            "200",
+            "--port",
+            "0",
+            "--data",
+        ])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    std::thread::spawn(move || lines.count());
+    let address = line
+        .strip_prefix("tothub listens on http://")
+        .unwrap()
+        .to_owned();
+
+    let folder = tempfile::tempdir().unwrap();
+    let rules = source("src/export/prometheus/alerts.yml");
+    let config = format!(
+        "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\n\
+         rule_files:\n  - {}\n\
+         scrape_configs:\n  - job_name: plimsoll\n    static_configs:\n      - targets: ['{address}']\n",
+        rules.display()
+    );
+    fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut prometheus = Command::new("prometheus")
+        .arg(format!(
+            "--config.file={}",
+            folder.path().join("prometheus.yml").display()
+        ))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            folder.path().join("data").display()
+        ))
+        .arg(format!("--web.listen-address={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus is missing: `tests/run.sh` installs it (Debian: prometheus)");
+
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let sampled = |name: &str| -> Option<f64> {
+        let answer = query(port, &format!("/api/v1/query?query={name}"))?;
+        answer["data"]["result"][0]["value"][1]
+            .as_str()?
+            .parse()
+            .ok()
+    };
+    let mut found = (None, None);
+    while Instant::now() < deadline && !matches!(found, (Some(1.0), Some(_))) {
+        std::thread::sleep(Duration::from_millis(250));
+        found = (sampled("up"), sampled("plimsoll_heap_live_bytes"));
+    }
+    let target = query(port, "/api/v1/targets");
+    let mut groups = None;
+    while Instant::now() < deadline {
+        groups = query(port, "/api/v1/rules");
+        let rules = groups
+            .as_ref()
+            .map(|all| &all["data"]["groups"][0]["rules"]);
+        let evaluated = |rule: &Value| rule["health"] != "unknown";
+        if rules
+            .and_then(Value::as_array)
+            .is_some_and(|rules| rules.iter().all(evaluated))
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    let _ = prometheus.kill();
+    let _ = prometheus.wait();
+    tothub::terminate(&mut service);
+
+    assert_eq!(found.0, Some(1.0), "{target:#?}");
+    let live = found.1.unwrap();
+    println!("live heap as Prometheus has it: {live}");
+    assert!(live > 100_000.0);
+    let groups = groups.unwrap();
+    let rules = groups["data"]["groups"][0]["rules"].as_array().unwrap();
+    for rule in rules {
+        assert_eq!(rule["health"], "ok", "{rule:#}");
+        assert_eq!(rule["state"], "inactive", "{rule:#}");
+    }
+    assert_eq!(rules.len(), 11);
+}
