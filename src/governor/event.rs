@@ -249,9 +249,7 @@ impl Bus {
         } else {
             inner.recent[place] = event;
         }
-        inner
-            .readers
-            .retain(|queue| Arc::strong_count(&queue.reader) > 1);
+        inner.forget_the_gone();
         for queue in &inner.readers {
             queue.push(event);
         }
@@ -272,6 +270,8 @@ impl Bus {
         for sequence in next..inner.sequence {
             queue.push(inner.recent[(sequence % CAPACITY as u64) as usize]);
         }
+        // Here as well: events may be far between, and readers come and go.
+        inner.forget_the_gone();
         if !inner.closed {
             inner.readers.push(queue);
         }
@@ -299,6 +299,13 @@ impl Bus {
         let mut inner = lock(&self.inner);
         inner.closed = true;
         inner.readers.clear();
+    }
+}
+
+impl Inner {
+    fn forget_the_gone(&mut self) {
+        self.readers
+            .retain(|queue| Arc::strong_count(&queue.reader) > 1);
     }
 }
 
@@ -440,5 +447,8 @@ mod tests {
         drop(bus.subscribe());
         bus.send(some());
         assert!(lock(&bus.inner).readers.is_empty());
+        // Nor while nothing happens, however many come and go.
+        (0..10).for_each(|_| drop(bus.subscribe()));
+        assert_eq!(lock(&bus.inner).readers.len(), 1);
     }
 }
