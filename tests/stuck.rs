@@ -14,7 +14,9 @@ use client::{get, post};
 use plimsoll::http::Admin;
 use plimsoll::{Monitor, Plimsoll, heap};
 use roles::{MIB, account, command, say};
+use std::fs::OpenOptions;
 use std::hint::black_box;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
@@ -27,6 +29,9 @@ static HEAP: Plimsoll = Plimsoll::new();
 
 /// Four for each of two processors.
 const SPINNING: usize = 8;
+
+/// Twice as many as jemalloc has arenas for two processors: none is left with something free in it.
+const TAKING: usize = 16;
 
 /// Above what the process has when it begins to take everything.
 const ROOM: u64 = 256 * MIB;
@@ -45,13 +50,17 @@ fn role() {
     };
     let server = Admin::new(monitor.start().unwrap());
     let server = server.serve("127.0.0.1:0").unwrap();
+    say(&folder, &server.address().to_string());
+    // What comes after may not allocate any more.
+    let account = OpenOptions::new().append(true).open(folder.join("account"));
+    let mut account = account.unwrap();
     match role.as_str() {
         "spin" => spin(),
         "full" => fill_up(),
         "group" => fill_the_group(&folder),
         _ => {}
     }
-    say(&folder, &server.address().to_string());
+    account.write_all(b"stuck\n").unwrap();
     // Until it is killed, and without an allocation of its own.
     loop {
         std::thread::sleep(Duration::from_secs(60));
@@ -91,10 +100,11 @@ fn fill_up() {
     };
     // Threads have their stacks before there is no room for any.
     let done = Arc::new(AtomicUsize::new(0));
-    let begin = Arc::new(std::sync::Barrier::new(5));
-    for _ in 0..4 {
+    let begin = Arc::new(std::sync::Barrier::new(TAKING + 1));
+    for _ in 0..TAKING {
         let (done, begin) = (Arc::clone(&done), Arc::clone(&begin));
         std::thread::spawn(move || {
+            begin.wait();
             begin.wait();
             take_everything();
             done.fetch_add(1, Ordering::SeqCst);
@@ -106,10 +116,11 @@ fn fill_up() {
             }
         });
     }
+    begin.wait();
     // SAFETY: reads one structure, and changes a limit of this process alone.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
     begin.wait();
-    while done.load(Ordering::SeqCst) < 4 {
+    while done.load(Ordering::SeqCst) < TAKING {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(heap().failed_allocations() > 0);
@@ -151,7 +162,7 @@ impl Stuck {
     fn wait_for(mut child: Child, folder: &Path) -> Stuck {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            if let Some(line) = account(folder).first() {
+            if let [line, _stuck] = account(folder).as_slice() {
                 let address = line.parse().unwrap();
                 return Stuck { child, address };
             }

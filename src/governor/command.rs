@@ -9,9 +9,13 @@ use crossbeam_channel::TryRecvError;
 use crossbeam_channel::{Receiver, Sender};
 use std::fmt;
 
+/// What a round of actions came to, those that were due. Not a `Vec`: the worker makes it, and may have
+/// no memory to be had.
+pub(crate) type Rows = [Option<LedgerRow>; 4];
+
 /// What a handle asks of the thread.
 pub(super) enum Command {
-    Optimise(Sender<Vec<LedgerRow>>),
+    Optimise(Sender<Rows>),
     Restart(Sender<RestartError>),
     Drill(Drill),
     Policy(Policy, Sender<()>),

@@ -5,7 +5,7 @@ mod reading;
 use super::actions::{Caches, Shrink, weak};
 use super::announce::Announcer;
 use super::claim::{self, Claim};
-use super::command::{Command, CommandError, Pending, PolicyError, RestartError};
+use super::command::{Command, CommandError, Pending, PolicyError, RestartError, Rows};
 use super::config::MonitorBuilder;
 use super::control::{Mode, Plan};
 use super::drill::Drill;
@@ -313,11 +313,12 @@ impl Monitor {
     /// [`Shrink::shrink`].
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let pending = self.begin_optimise()?;
-        pending.0.recv().map_err(|_| CommandError::Busy)
+        let rows = pending.0.recv().map_err(|_| CommandError::Busy)?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     /// [`optimise`](Self::optimise) without waiting for the rows.
-    pub(crate) fn begin_optimise(&self) -> Result<Pending<Vec<LedgerRow>>, CommandError> {
+    pub(crate) fn begin_optimise(&self) -> Result<Pending<Rows>, CommandError> {
         if self.mode == Mode::Observe {
             return Err(CommandError::ObserveOnly);
         }

@@ -4,6 +4,7 @@
 use super::actions::{
     Decay, at_park, flush_thread_caches, purge_arenas, system_heap_free, trim_system_heap,
 };
+use super::command::Rows;
 use super::diagnosis::Diagnosis;
 use super::event::{EventKind, Fault};
 use super::ledger::{ActionKind, Held, LedgerRow, Skipped};
@@ -42,7 +43,7 @@ pub(super) struct Round {
     pub(super) excess: u64,
     /// Whatever the figures say.
     pub(super) forced: bool,
-    pub(super) reply: Option<Sender<Vec<LedgerRow>>>,
+    pub(super) reply: Option<Sender<Rows>>,
 }
 
 /// What came of a round.
@@ -151,7 +152,7 @@ impl Worker {
         let _ = self.outcomes.try_send(outcome);
         self.monitor.unpark();
         if let Some(reply) = round.reply {
-            let _ = reply.try_send(rows.into_iter().flatten().collect());
+            let _ = reply.try_send(rows);
         }
     }
 

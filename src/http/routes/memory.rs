@@ -73,7 +73,8 @@ pub(super) async fn optimise(
     let pending = admin.monitor.begin_optimise().map_err(refused)?;
     let rows = wait(&pending, PATIENCE).await.map_err(refused)?;
     let clock = Clock::of(&admin.monitor);
-    let rows = rows.iter().map(|row| Row::of(row, clock)).collect();
+    let rows = rows.iter().flatten();
+    let rows = rows.map(|row| Row::of(row, clock)).collect();
     Ok(ok(&Optimised::new(rows)))
 }
 
