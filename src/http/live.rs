@@ -26,8 +26,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How often events are looked for.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Messages that wait for a client: a minute's, or a burst of events.
-const MOST_WAITING: usize = 64;
+/// Messages that wait for a client: minutes of samples, and more than all events that a reader of the
+/// monitor's can have before it, so that a burst of them drops nobody who listens.
+const MOST_WAITING: usize = 512;
 
 /// A frame that is not taken within this time was sent to nobody.
 const PATIENCE: Duration = Duration::from_secs(5);

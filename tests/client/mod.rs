@@ -1,6 +1,8 @@
 //! A client for the tests: one request on a connection of its own.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod stream;
+
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

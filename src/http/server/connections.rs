@@ -81,12 +81,11 @@ impl Connections {
         let service = TowerToHyperService::new(router);
         let connection = self
             .http
-            .serve_connection(TokioIo::new(Stalled::new(stream)), service)
+            .serve_connection(TokioIo::new(Stalled::new(stream, place)), service)
             .with_upgrades();
         tokio::spawn(async move {
             // What goes wrong here the client has done, or heard.
             let _ = connection.await;
-            drop(place);
         });
     }
 }

@@ -10,26 +10,29 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Without a byte taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A stream that cannot be written to for ever.
-pub(super) struct Stalled<S> {
+/// A stream that cannot be written to for ever, and what it takes up for as long as it lives: also
+/// when it has become a WebSocket's.
+pub(super) struct Stalled<S, P> {
     stream: S,
+    _place: P,
     /// Made when something cannot be written for the first time.
     timer: Option<Pin<Box<Sleep>>>,
     /// Since the timer was set, nothing could be written.
     waits: bool,
 }
 
-impl<S> Stalled<S> {
-    pub(super) fn new(stream: S) -> Stalled<S> {
+impl<S, P> Stalled<S, P> {
+    pub(super) fn new(stream: S, place: P) -> Stalled<S, P> {
         Stalled {
             stream,
+            _place: place,
             timer: None,
             waits: false,
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Stalled<S> {
+impl<S: AsyncWrite + Unpin, P> Stalled<S, P> {
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -50,7 +53,7 @@ impl<S: AsyncWrite + Unpin> Stalled<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalled<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Stalled<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -60,7 +63,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalled<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalled<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Stalled<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up_and_who_is_slow_is_not() {
         let (ours, mut theirs) = duplex(10);
-        let mut ours = Stalled::new(ours);
+        let mut ours = Stalled::new(ours, ());
         let slow = tokio::spawn(async move {
             let mut taken = [0; 10];
             for _ in 0..5 {
