@@ -1,7 +1,6 @@
 //! The admin surface of one program: what it serves, and to whom.
 
 use super::access::{Access, TokenError};
-use super::live::Live;
 use super::requests::RequestLayer;
 use super::routes;
 use super::server::{ServeError, Server};
@@ -33,17 +32,14 @@ pub struct Admin {
     pub(super) monitor: Arc<Monitor>,
     pub(super) requests: Option<RequestLayer>,
     pub(super) access: Access,
-    pub(super) live: Live,
     pub(super) commands: Arc<Semaphore>,
 }
 
 impl Admin {
     /// The surface of this monitor: for this machine alone, until a token is set.
     pub fn new(monitor: impl Into<Arc<Monitor>>) -> Admin {
-        let monitor = monitor.into();
         Admin {
-            live: Live::new(Arc::clone(&monitor)),
-            monitor,
+            monitor: monitor.into(),
             requests: None,
             access: Access::default(),
             commands: Arc::new(Semaphore::new(MOST_COMMANDS)),

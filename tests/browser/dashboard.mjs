@@ -78,7 +78,20 @@ async function command(page, button) {
   return told;
 }
 
+// What people ask of the service, so that there are routes to be seen.
+async function visit() {
+  const paths = ["staff", "settings", "attendance?date=2026-06-15"];
+  for (let number = 1; number <= 30; number++) paths.push(`children?page=${number}&limit=${10 * number}`);
+  for (const path of paths) {
+    const answer = await fetch(`${url}api/${path}`);
+    expect(answer.ok, `${path}: ${answer.status}`);
+    found.usage ??= answer.headers.get("x-memory-usage");
+    await answer.arrayBuffer();
+  }
+}
+
 async function test() {
+  await visit();
   const page = await open("light", { width: 1280, height: 900 });
 
   // Live figures change.
@@ -102,8 +115,19 @@ async function test() {
   );
   found.ledger = await rows();
   await page.keyboard.press("Escape");
+  await page.waitForSelector("#routes tbody tr");
+  found.routes = await page.locator("#routes tbody tr").count();
+  expect(found.routes >= 4, `the routes that were asked for are not shown: ${found.routes}`);
+  await page.waitForFunction(() => !/not settled/.test(document.querySelector("#ledger").textContent));
   await picture(page, "light");
   await audit(page, "light");
+  // As the front page of the project shows it.
+  await page.setViewportSize({ width: 1280, height: 1690 });
+  await page.check('input[name="range"][value="60"]');
+  await page.evaluate(() => window.scrollTo(0, 0));
+  await page.waitForTimeout(1_500);
+  await page.screenshot({ path: join(folder, "dashboard.png") });
+  await page.setViewportSize({ width: 1280, height: 900 });
 
   const dark = await open("dark", { width: 1280, height: 900 });
   await dark.waitForSelector('#verdict[data-verdict="leak"]');

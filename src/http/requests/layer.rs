@@ -90,6 +90,11 @@ impl RequestSettings {
         self
     }
 
+    /// The limits above which requests are slow and very slow.
+    pub fn limits(&self) -> (Duration, Duration) {
+        (self.slow, self.very_slow)
+    }
+
     pub(super) fn is_exempt(&self, route: &str) -> bool {
         WATCHED_BY.contains(&route)
             || route.contains("/api/system/")
@@ -155,13 +160,6 @@ impl RequestLayer {
     /// The settings that are in force.
     pub fn settings(&self) -> &RequestSettings {
         &self.shared.settings
-    }
-}
-
-impl RequestSettings {
-    /// The limits above which requests are slow and very slow.
-    pub fn limits(&self) -> (Duration, Duration) {
-        (self.slow, self.very_slow)
     }
 }
 

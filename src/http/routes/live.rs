@@ -1,6 +1,6 @@
 //! The live stream's handshake.
 
-use crate::http::admin::Admin;
+use crate::http::live::Live;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
@@ -15,6 +15,6 @@ use axum::response::Response;
         (status = 400, body = crate::http::problem::Problem, description = "Not a WebSocket.")
     )
 )]
-pub(super) async fn live(State(admin): State<Admin>, upgrade: WebSocketUpgrade) -> Response {
-    admin.live.answer(upgrade)
+pub(super) async fn live(State(live): State<Live>, upgrade: WebSocketUpgrade) -> Response {
+    live.answer(upgrade)
 }

@@ -20,6 +20,7 @@ use super::admin::Admin;
 use super::live::Live;
 use super::page;
 use super::problem::Problem;
+use axum::extract::FromRef;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -29,8 +30,28 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What the routes reach.
+#[derive(Clone)]
+pub(super) struct Surface {
+    admin: Admin,
+    /// Each router has a stream of its own: that of another may run where the program is stuck.
+    live: Live,
+}
+
+impl FromRef<Surface> for Admin {
+    fn from_ref(surface: &Surface) -> Admin {
+        surface.admin.clone()
+    }
+}
+
+impl FromRef<Surface> for Live {
+    fn from_ref(surface: &Surface) -> Live {
+        surface.live.clone()
+    }
+}
+
 /// The routes and their document; the page and the document itself are not in it.
-fn documented() -> (Router<Admin>, utoipa::openapi::OpenApi) {
+fn documented() -> (Router<Surface>, utoipa::openapi::OpenApi) {
     #[derive(OpenApi)]
     #[openapi(
         info(
@@ -60,10 +81,9 @@ fn documented() -> (Router<Admin>, utoipa::openapi::OpenApi) {
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<S> {
-    // A live stream of its own: that of another may run where the program is stuck.
-    let admin = Admin {
+    let surface = Surface {
         live: Live::new(Arc::clone(&admin.monitor)),
-        ..admin.clone()
+        admin: admin.clone(),
     };
     let (router, document) = documented();
     let document = document.to_json().unwrap_or_default();
@@ -77,7 +97,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<
         .route("/", get(page::page))
         .route("/assets/{name}", get(page::asset))
         .layer(middleware::from_fn_with_state(admin.clone(), guard::guard))
-        .with_state(admin)
+        .with_state(surface)
 }
 
 /// The same where there is nothing else: what is not found is told as a problem, and guarded too.
@@ -90,7 +110,7 @@ pub(super) fn alone(admin: &Admin) -> Router {
 }
 
 /// Says why there are none.
-fn without_metrics() -> Router<Admin> {
+fn without_metrics() -> Router<Surface> {
     if cfg!(feature = "prometheus") {
         return Router::new();
     }

@@ -9,8 +9,8 @@ import { isNumber, percent } from "./format.js";
 
 const KEEL = 292;
 const DECK = 66;
-const LEFT = 96;
-const RIGHT = 264;
+const LEFT = 82;
+const RIGHT = 250;
 const HEIGHT = KEEL - DECK;
 /** Shown at the most: the water may stand a little above the deck. */
 const MOST = 1.1;
@@ -42,7 +42,7 @@ function build(root) {
   const resident = svg("rect", { x: LEFT, width: RIGHT - LEFT, class: "load resident" });
   const heap = svg("rect", { x: LEFT, width: RIGHT - LEFT, class: "load heap" });
   const marks = svg("g", { class: "hull-marks" });
-  const reading = svg("text", { x: 18, class: "reading" });
+  const reading = svg("text", { x: 12, class: "reading" });
   const pointer = svg("path", { d: "M0 0l-9 -5v10z", class: "pointer" });
   root.append(
     svg("defs", {}, clip, frame, hatch),

@@ -3,7 +3,7 @@
  * One tab stop for all of them; arrow keys move between. What stands too close together is one mark.
  */
 
-import { byId, h, setAttribute } from "./dom.js";
+import { byId, h, setAttribute, setText } from "./dom.js";
 import { bytes, sentence, time } from "./format.js";
 import { allEvents, allRestarts, allRows } from "./happenings.js";
 import { ACTIONS, LEVELS, named, SKIPPED } from "./names.js";
@@ -103,7 +103,8 @@ export function place(plot, [from, until], range) {
 function buttonOf(key) {
   let button = buttons.get(key);
   if (!button) {
-    button = h("button", { type: "button", "data-key": key, tabindex: "-1" });
+    // The sign is for the eye alone: the label says it in words.
+    button = h("button", { type: "button", "data-key": key, tabindex: "-1" }, h("span", { "aria-hidden": "true" }));
     button.addEventListener("click", () => {
       choose(button);
       onGo(button.lead);
@@ -123,7 +124,7 @@ function dress(button, group, x) {
   if (number > words.length) words.push(`and ${number - words.length} more`);
   const label = words.join("; ");
   const sign = number > 1 ? `${lead.sign}${number}` : lead.sign;
-  if (button.textContent !== sign) button.textContent = sign;
+  setText(button.firstChild, sign);
   setAttribute(button, "class", `markbutton ${lead.kind} ${lead.level ? `to-${lead.level}` : ""}`.trim());
   setAttribute(button, "aria-label", label);
   setAttribute(button, "title", words.join("\n"));
