@@ -103,8 +103,7 @@ export function place(plot, [from, until], range) {
 function buttonOf(key) {
   let button = buttons.get(key);
   if (!button) {
-    // The sign is for the eye alone: the label says it in words.
-    button = h("button", { type: "button", "data-key": key, tabindex: "-1" }, h("span", { "aria-hidden": "true" }));
+    button = h("button", { type: "button", "data-key": key, tabindex: "-1" });
     button.addEventListener("click", () => {
       choose(button);
       onGo(button.lead);
@@ -122,9 +121,10 @@ function dress(button, group, x) {
   button.style.left = `${x - SIZE / 2}px`;
   const words = group.marks.slice(0, 6).map((mark) => `${time(mark.at)} ${mark.text}`);
   if (number > words.length) words.push(`and ${number - words.length} more`);
-  const label = words.join("; ");
+  // With the number that is to be seen, so that it can be asked for by voice.
+  const label = `${number > 1 ? `${number} marks: ` : ""}${words.join("; ")}`;
   const sign = number > 1 ? `${lead.sign}${number}` : lead.sign;
-  setText(button.firstChild, sign);
+  setText(button, sign);
   setAttribute(button, "class", `markbutton ${lead.kind} ${lead.level ? `to-${lead.level}` : ""}`.trim());
   setAttribute(button, "aria-label", label);
   setAttribute(button, "title", words.join("\n"));
