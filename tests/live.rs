@@ -17,6 +17,8 @@ use roles::{account, command, say};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,11 +41,14 @@ fn role() {
         return;
     };
     match role.as_str() {
-        "service" => {
+        "service" | "prompt" => {
             let builder = Monitor::builder().restart(Restart::Exit(RESTARTED));
-            let builder = builder.drain(Duration::from_secs(2), |token| {
-                // Time to hear of it.
-                std::thread::sleep(Duration::from_secs(1));
+            let is_prompt = role == "prompt";
+            let builder = builder.drain(Duration::from_secs(2), move |token| {
+                if !is_prompt {
+                    // Time to hear of it.
+                    std::thread::sleep(Duration::from_secs(1));
+                }
                 token.done();
             });
             let admin = Admin::new(builder.start().unwrap());
@@ -61,7 +66,7 @@ fn role() {
 }
 
 /// A thousand clients; then as many as are let in; then tells what they heard.
-fn crowd(address: SocketAddr, folder: &std::path::Path) {
+fn crowd(address: SocketAddr, folder: &Path) {
     allow_descriptors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -262,18 +267,32 @@ fn a_client_that_does_not_take_what_it_is_told_is_dropped_and_others_go_on() {
     drop(slow);
 }
 
-#[test]
-fn a_restart_ends_the_stream_with_the_code_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut service = command("service", folder.path()).spawn().unwrap();
+/// A service in a process of its own.
+fn start(role: &str, folder: &Path) -> (Child, SocketAddr) {
+    let service = command(role, folder).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    let address: SocketAddr = loop {
-        if let Some(address) = account(folder.path()).first() {
-            break address.parse().unwrap();
+    loop {
+        if let Some(address) = account(folder).first() {
+            return (service, address.parse().unwrap());
         }
         assert!(Instant::now() < deadline, "it does not serve");
         std::thread::sleep(Duration::from_millis(10));
-    };
+    }
+}
+
+#[test]
+fn who_asks_for_a_restart_is_answered_however_soon_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, address) = start("prompt", folder.path());
+    let begun = post(address, "/api/system/auto-restart/restart", "");
+    assert_eq!(begun.status, 202, "{begun:?}");
+    assert_eq!(service.wait().unwrap().code(), Some(RESTARTED));
+}
+
+#[test]
+fn a_restart_ends_the_stream_with_the_code_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut service, address) = start("service", folder.path());
     let mut stream = Stream::open(address);
     stream.next_of("sample");
     let begun = post(address, "/api/system/auto-restart/restart", "");

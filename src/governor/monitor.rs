@@ -329,11 +329,9 @@ impl Monitor {
     /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
     /// back only when it cannot.
     pub fn restart(&self) -> RestartError {
+        let not_running = RestartError::Command(CommandError::NotRunning);
         match self.begin_restart() {
-            Ok(pending) => pending
-                .0
-                .recv()
-                .unwrap_or(RestartError::Command(CommandError::NotRunning)),
+            Ok(pending) => pending.0.recv().unwrap_or(not_running),
             Err(error) => error,
         }
     }
@@ -349,6 +347,21 @@ impl Monitor {
                 self.ask(threads, Command::Restart)
             })
             .map_err(RestartError::Command)
+    }
+
+    /// Why a restart that was asked for now would not even be tried.
+    #[cfg(feature = "http")]
+    pub(crate) fn why_no_restart(&self) -> Option<RestartError> {
+        if self.mode != Mode::Act {
+            return Some(RestartError::Command(CommandError::ObserveOnly));
+        }
+        if !self.is_home() {
+            return Some(RestartError::Command(CommandError::NotRunning));
+        }
+        if lock(&self.shared.policy).how.is_none() {
+            return Some(RestartError::NotConfigured);
+        }
+        self.shared.is_ending().then_some(RestartError::Ending)
     }
 
     /// Says that the program is about to end, as when it was told to by a signal: it is not restarted

@@ -2,7 +2,7 @@
 
 use super::memory::{permit, refused, wait};
 use super::{answer, body, ok};
-use crate::governor::{CommandError, PolicyError, RestartError};
+use crate::governor::{PolicyError, RestartError};
 use crate::http::admin::Admin;
 use crate::http::answer::restart::{AutoRestart, PolicyAnswer, RestartBegun, changed, named};
 use crate::http::problem::Problem;
@@ -12,8 +12,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use std::time::Duration;
 
-/// A restart that cannot begin says so within this time; one that begins says nothing.
-const AT_ONCE: Duration = Duration::from_millis(250);
+/// Between the answer and the restart: it may take no longer than a few milliseconds, and the answer is
+/// to have left by then.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// A look takes a millisecond at the most, and an action does not hold it up.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,22 +77,25 @@ pub(super) async fn restart(
     sent: Body,
 ) -> Result<Response, Problem> {
     body::expect_none(&headers, sent).await?;
-    let _permit = permit(&admin)?;
-    let cannot = |error: RestartError| match error {
-        RestartError::Command(error) => refused(error),
-        error => Problem::new(StatusCode::CONFLICT, error.to_string()),
-    };
-    let pending = admin.monitor.begin_restart().map_err(cannot)?;
-    match wait(&pending, AT_ONCE).await {
-        Ok(error) => Err(cannot(error)),
-        // It has begun: no news yet.
-        Err(CommandError::Busy) => Ok(answer(
-            StatusCode::ACCEPTED,
-            &RestartBegun {
-                status: "draining",
-                deadline_seconds: admin.monitor.policy().drain_deadline.as_secs_f64(),
-            },
-        )),
-        Err(error) => Err(refused(error)),
+    let monitor = admin.monitor;
+    match monitor.why_no_restart() {
+        Some(RestartError::Command(error)) => return Err(refused(error)),
+        Some(error) => return Err(Problem::new(StatusCode::CONFLICT, error.to_string())),
+        None => {}
     }
+    let deadline_seconds = monitor.policy().drain_deadline.as_secs_f64();
+    tokio::spawn(async move {
+        tokio::time::sleep(LAST_WORD).await;
+        if let Err(error) = monitor.begin_restart() {
+            tracing::error!(%error, "the restart that was asked for did not begin");
+        }
+    });
+    let status = "draining";
+    Ok(answer(
+        StatusCode::ACCEPTED,
+        &RestartBegun {
+            status,
+            deadline_seconds,
+        },
+    ))
 }
