@@ -12,14 +12,16 @@ mod tothub;
 use client::get;
 use plimsoll::export::prometheus::{CONTENT_TYPE, Exporter};
 use plimsoll::http::{Admin, RequestLayer, RequestSettings};
-use plimsoll::{Level, Monitor, Plimsoll, Shrink};
+use plimsoll::{HeapFigures, Level, Monitor, Plimsoll, Shrink};
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -118,21 +120,22 @@ fn every_alert_fires_on_what_it_is_for_and_none_on_a_program_that_is_well() {
     let mut count = 0;
     for name in names {
         let asked = test.matches(&format!("alertname: {name}\n")).count();
-        assert_eq!(
-            asked, 2,
-            "{name}: once on a program that is well, once on one that is ill"
-        );
+        let fires = format!("alertname: {name}\n        exp_alerts:");
+        let fires = test.matches(&fires).count();
+        assert!(fires > 0, "{name} fires on no program that is ill");
+        // On one that is well, and on one that is nearly ill.
+        assert!(asked >= fires + 2, "{name}: {asked} asked, {fires} fire");
         count += 1;
     }
     println!("{count} alerts");
-    assert_eq!(test.matches("exp_alerts:").count(), count);
+    assert!(count > 0);
 }
 
 #[test]
 fn metrics_follow_the_conventions() {
     let text = scrape();
     assert!(text.ends_with("# EOF\n"), "{text}");
-    promtool(&["check", "metrics"], &classic(&text));
+    promtool(&["check", "metrics"], &classic());
     let mut families = BTreeSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();
@@ -163,40 +166,15 @@ fn metrics_follow_the_conventions() {
     assert!(families.len() > 40, "{families:?}");
 }
 
-/// OpenMetrics as the older format has it, for a tool that reads only that.
-fn classic(text: &str) -> String {
-    let mut classic = String::new();
-    let mut counters = BTreeSet::new();
-    for line in text.lines() {
-        if let Some((name, kind)) = line
-            .strip_prefix("# TYPE ")
-            .and_then(|rest| rest.split_once(' '))
-        {
-            match kind {
-                "counter" => {
-                    counters.insert(name.to_owned());
-                    classic += &format!("# TYPE {name}_total counter\n");
-                }
-                "info" => classic += &format!("# TYPE {name}_info gauge\n"),
-                _ => classic += &format!("{line}\n"),
-            }
-        } else if let Some((name, help)) = line
-            .strip_prefix("# HELP ")
-            .and_then(|rest| rest.split_once(' '))
-        {
-            let kind = |kind: &str| text.contains(&format!("# TYPE {name} {kind}\n"));
-            let ending = match () {
-                () if kind("counter") => "_total",
-                () if kind("info") => "_info",
-                () => "",
-            };
-            classic += &format!("# HELP {name}{ending} {help}\n");
-        } else if !line.starts_with("# UNIT") && !line.starts_with("# EOF") {
-            classic += &format!("{line}\n");
-        }
-    }
-    assert!(!counters.is_empty());
-    classic
+/// All metrics in Prometheus' older format, which `promtool` reads: through a registry, as an
+/// application has it that registers the exporter in its own.
+fn classic() -> String {
+    let (monitor, layer) = monitor();
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Exporter::new(monitor).requests(&layer)));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry).unwrap();
+    text
 }
 
 /// The value of a sample, by its name and labels.
@@ -206,6 +184,56 @@ fn value(text: &str, sample: &str) -> f64 {
         rest.strip_prefix(' ')?.parse().ok()
     });
     found.unwrap_or_else(|| panic!("{sample} is not in\n{text}"))
+}
+
+/// What only grows lies between what it was before the scrape and what it is after.
+#[test]
+fn counters_are_the_heaps() {
+    monitor();
+    drop(vec![0u8; 100_000]);
+    type Counter = (&'static str, fn(&HeapFigures) -> u64);
+    let counters: [Counter; 6] = [
+        ("heap_allocations", HeapFigures::allocations),
+        ("heap_deallocations", HeapFigures::deallocations),
+        ("heap_reallocations", HeapFigures::reallocations),
+        ("heap_failed_allocations", HeapFigures::failed_allocations),
+        ("heap_allocated_bytes", HeapFigures::allocated_bytes),
+        ("heap_deallocated_bytes", HeapFigures::deallocated_bytes),
+    ];
+    let before = plimsoll::heap();
+    let text = scrape();
+    let after = plimsoll::heap();
+    for (name, figure) in counters {
+        let scraped = value(&text, &format!("plimsoll_{name}_total")) as u64;
+        let bounds = figure(&before)..=figure(&after);
+        assert!(bounds.contains(&scraped), "{name}: {scraped} in {bounds:?}");
+    }
+    let peak = value(&text, "plimsoll_heap_peak_bytes") as u64;
+    assert!((before.peak_bytes()..=after.peak_bytes()).contains(&peak));
+}
+
+#[test]
+fn parts_are_those_of_the_last_look() {
+    let (monitor, _) = monitor();
+    // The next look may fall into a scrape, so until one does not.
+    let (parts, text) = loop {
+        let (before, text) = (monitor.last_parts(), scrape());
+        if before == monitor.last_parts() {
+            break (before.unwrap(), text);
+        }
+    };
+    for (part, bytes) in [
+        ("live_heap", parts.live_heap_bytes),
+        ("fragmentation", parts.fragmentation_bytes),
+        ("thread_caches", parts.thread_cache_bytes),
+        ("dirty", parts.dirty_bytes),
+        ("metadata", parts.metadata_bytes),
+        ("other_anonymous", parts.other_anonymous_bytes),
+        ("file_backed", parts.file_backed_bytes),
+    ] {
+        let sample = format!("plimsoll_memory_bytes{{part=\"{part}\"}}");
+        assert_eq!(value(&text, &sample), bytes as f64, "{part}");
+    }
 }
 
 #[test]
@@ -243,10 +271,6 @@ fn values_are_the_monitors() {
     let most = r#"plimsoll_http_request_duration_seconds_bucket{le="+Inf",method="GET",route="/children"}"#;
     assert_eq!(value(&text, most), 1.0);
     assert_eq!(
-        value(&text, "plimsoll_time_to_limit_seconds"),
-        f64::INFINITY
-    );
-    assert_eq!(
         value(&text, "plimsoll_restart_budget"),
         0.0,
         "it never restarts"
@@ -282,10 +306,19 @@ fn names(expression: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn rules_and_dashboard_ask_for_metrics_that_there_are() {
     let text = scrape();
-    let known: BTreeSet<&str> = text
+    // By their types: what is not known yet has no sample.
+    let known: BTreeSet<String> = text
         .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split(['{', ' ']).next())
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .flat_map(|(name, kind)| {
+            let endings: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                "info" => &["_info"],
+                _ => &[""],
+            };
+            endings.iter().map(move |ending| format!("{name}{ending}"))
+        })
         .collect();
     let mut expressions = Vec::new();
     let rules = fs::read_to_string(source("src/export/prometheus/alerts.yml")).unwrap();
@@ -353,6 +386,16 @@ fn unchunked(body: &str) -> Value {
     serde_json::from_str(&body[from..to]).unwrap_or(Value::Null)
 }
 
+/// A process that does not outlive its test, whatever that finds.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
     let data = tothub::filled();
@@ -369,8 +412,9 @@ fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
         .arg(data.path())
         .stdout(Stdio::piped())
         .spawn()
+        .map(Running)
         .unwrap();
-    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(service.0.stdout.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();
     std::thread::spawn(move || lines.count());
     let address = line
@@ -392,7 +436,7 @@ fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let mut prometheus = Command::new("prometheus")
+    let _prometheus = Command::new("prometheus")
         .arg(format!(
             "--config.file={}",
             folder.path().join("prometheus.yml").display()
@@ -405,6 +449,7 @@ fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(Running)
         .expect("prometheus is missing: `tests/run.sh` installs it (Debian: prometheus)");
 
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -421,34 +466,33 @@ fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
         found = (sampled("up"), sampled("plimsoll_heap_live_bytes"));
     }
     let target = query(port, "/api/v1/targets");
-    let mut groups = None;
+    let mut rules = Vec::new();
     while Instant::now() < deadline {
-        groups = query(port, "/api/v1/rules");
-        let rules = groups
-            .as_ref()
-            .map(|all| &all["data"]["groups"][0]["rules"]);
+        let answer = query(port, "/api/v1/rules").unwrap_or_default();
+        let groups = answer["data"]["groups"].as_array().into_iter().flatten();
+        rules = groups
+            .filter_map(|group| group["rules"].as_array())
+            .flatten()
+            .cloned()
+            .collect();
         let evaluated = |rule: &Value| rule["health"] != "unknown";
-        if rules
-            .and_then(Value::as_array)
-            .is_some_and(|rules| rules.iter().all(evaluated))
-        {
+        if !rules.is_empty() && rules.iter().all(evaluated) {
             break;
         }
         std::thread::sleep(Duration::from_millis(250));
     }
-    let _ = prometheus.kill();
-    let _ = prometheus.wait();
-    tothub::terminate(&mut service);
+    tothub::terminate(&mut service.0);
 
     assert_eq!(found.0, Some(1.0), "{target:#?}");
     let live = found.1.unwrap();
     println!("live heap as Prometheus has it: {live}");
     assert!(live > 100_000.0);
-    let groups = groups.unwrap();
-    let rules = groups["data"]["groups"][0]["rules"].as_array().unwrap();
-    for rule in rules {
+    for rule in &rules {
         assert_eq!(rule["health"], "ok", "{rule:#}");
-        assert_eq!(rule["state"], "inactive", "{rule:#}");
+        if rule["type"] == "alerting" {
+            assert_eq!(rule["state"], "inactive", "{rule:#}");
+        }
     }
-    assert_eq!(rules.len(), 11);
+    let written = fs::read_to_string(source("src/export/prometheus/alerts.yml")).unwrap();
+    assert_eq!(rules.len(), written.matches("expr: ").count());
 }

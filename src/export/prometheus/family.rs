@@ -52,6 +52,19 @@ impl<'a> Families<'a> {
         })
     }
 
+    /// The same without a sample while it is not known.
+    pub(super) fn gauge_if_known(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: In,
+        value: Option<impl EncodeGaugeValue>,
+    ) -> fmt::Result {
+        self.family(name, help, unit, MetricType::Gauge, |encoder| {
+            value.map_or(Ok(()), |value| encoder.encode_gauge(&value))
+        })
+    }
+
     /// One of them for each set of labels.
     pub(super) fn gauges<'l, const N: usize, V: EncodeGaugeValue>(
         &mut self,
@@ -138,4 +151,35 @@ impl<'a> Families<'a> {
         let mut encoder = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
         samples(&mut encoder)
     }
+}
+
+/// What a part of the metrics comes to in OpenMetrics' text format.
+#[cfg(test)]
+pub(super) fn written(
+    encode: impl Fn(&mut Families<'_>) -> fmt::Result + Send + Sync + 'static,
+) -> String {
+    use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
+
+    struct Part<F>(F);
+
+    impl<F> fmt::Debug for Part<F> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Part")
+        }
+    }
+
+    impl<F> Collector for Part<F>
+    where
+        F: Fn(&mut Families<'_>) -> fmt::Result + Send + Sync + 'static,
+    {
+        fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            (self.0)(&mut Families::new(encoder))
+        }
+    }
+
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Part(encode)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).unwrap();
+    text
 }

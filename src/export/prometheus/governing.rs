@@ -102,12 +102,6 @@ fn leak(families: &mut Families<'_>, verdict: &Verdict) -> fmt::Result {
         In::Ratio,
         verdict.confidence,
     )?;
-    families.gauge(
-        "plimsoll_leak_slope_bytes_per_second",
-        "How fast memory grows, on average.",
-        In::Number,
-        verdict.slope_bytes_per_hour / 3_600.0,
-    )?;
     let severity = match verdict.severity {
         Severity::None => 0u64,
         Severity::Low => 1,
@@ -122,11 +116,20 @@ fn leak(families: &mut Families<'_>, verdict: &Verdict) -> fmt::Result {
         In::Number,
         severity,
     )?;
-    families.gauge(
+    // Until there is a verdict neither is known: no time at all would say "never".
+    let is_known = verdict.judgement != Judgement::Insufficient;
+    families.gauge_if_known(
+        "plimsoll_leak_slope_bytes_per_second",
+        "How fast memory grows, on average; nothing while it is too early to say.",
+        In::Number,
+        is_known.then_some(verdict.slope_bytes_per_hour / 3_600.0),
+    )?;
+    families.gauge_if_known(
         "plimsoll_time_to_limit",
-        "When the limit is reached at the present rate; +Inf when never.",
+        "When the limit is reached at the present rate: +Inf when never, nothing while it is too early \
+         to say.",
         In::Seconds,
-        verdict.seconds_to_limit().unwrap_or(f64::INFINITY),
+        is_known.then_some(verdict.seconds_to_limit().unwrap_or(f64::INFINITY)),
     )
 }
 
@@ -195,4 +198,45 @@ fn times(families: &mut Families<'_>, name: &str, help: &str, times: &Times) -> 
         [("50", times.p50), ("99", times.p99), ("100", times.max)]
             .map(|(percentile, time)| ([("percentile", percentile)], time.as_secs_f64())),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::written;
+    use super::*;
+    use crate::trend::Forecast;
+
+    fn said(verdict: Verdict) -> String {
+        written(move |families| leak(families, &verdict))
+    }
+
+    #[test]
+    fn while_it_is_too_early_to_say_neither_slope_nor_time_is_told() {
+        let early = said(Verdict::default());
+        assert!(early.contains("\nplimsoll_leak_verdict{verdict=\"insufficient\"} 1\n"));
+        assert!(early.contains("\nplimsoll_leak_confidence_ratio 0.0\n"));
+        assert!(!early.contains("\nplimsoll_leak_slope"), "{early}");
+        assert!(!early.contains("\nplimsoll_time_to_limit"), "{early}");
+    }
+
+    #[test]
+    fn a_limit_that_is_never_reached_is_infinitely_far_away() {
+        let never = said(Verdict {
+            judgement: Judgement::NoLeak,
+            ..Verdict::default()
+        });
+        assert!(never.contains("\nplimsoll_time_to_limit_seconds inf\n"));
+        let leak = said(Verdict {
+            judgement: Judgement::Leak,
+            slope_bytes_per_hour: 7_200.0,
+            severity: Severity::Critical,
+            time_to_limit: Some(Forecast::exact(1_800.0)),
+            ..Verdict::default()
+        });
+        assert!(leak.contains("\nplimsoll_time_to_limit_seconds 1800.0\n"));
+        assert!(leak.contains("\nplimsoll_leak_slope_bytes_per_second 2.0\n"));
+        assert!(leak.contains("\nplimsoll_leak_severity 4\n"));
+        assert!(leak.contains("\nplimsoll_leak_verdict{verdict=\"leak\"} 1\n"));
+        assert!(leak.contains("\nplimsoll_leak_verdict{verdict=\"no_leak\"} 0\n"));
+    }
 }

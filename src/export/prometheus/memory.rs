@@ -2,7 +2,8 @@
 
 use super::family::{Families, In};
 use crate::figures;
-use crate::governor::Monitor;
+use crate::governor::{CacheStatus, Monitor, Parts};
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub(super) fn encode(families: &mut Families<'_>, monitor: &Monitor) -> fmt::Result {
@@ -47,22 +48,12 @@ pub(super) fn encode(families: &mut Families<'_>, monitor: &Monitor) -> fmt::Res
             process.swap_bytes,
         )?;
     }
-    if let Some(parts) = monitor.last_parts() {
-        families.gauges(
-            "plimsoll_memory",
-            "What resident memory is made of, by part.",
-            In::Bytes,
-            [
-                ("live_heap", parts.live_heap_bytes),
-                ("fragmentation", parts.fragmentation_bytes),
-                ("thread_caches", parts.thread_cache_bytes),
-                ("dirty", parts.dirty_bytes),
-                ("metadata", parts.metadata_bytes),
-                ("other_anonymous", parts.other_anonymous_bytes),
-                ("file_backed", parts.file_backed_bytes),
-            ]
-            .map(|(part, bytes)| ([("part", part)], bytes)),
-        )?;
+    if let Some(found) = monitor.last_parts() {
+        #[cfg(feature = "jemalloc")]
+        let is_jemalloc = status.allocator.is_some();
+        #[cfg(not(feature = "jemalloc"))]
+        let is_jemalloc = false;
+        parts(families, &found, is_jemalloc)?;
     }
     families.gauges(
         "plimsoll_limit",
@@ -79,14 +70,44 @@ pub(super) fn encode(families: &mut Families<'_>, monitor: &Monitor) -> fmt::Res
             ([("signal", "resident")], status.utilization.resident),
         ],
     )?;
-    let caches = monitor.caches();
+    caches(families, &monitor.caches())
+}
+
+fn parts(families: &mut Families<'_>, parts: &Parts, is_jemalloc: bool) -> fmt::Result {
+    let parts = [
+        ("live_heap", true, parts.live_heap_bytes),
+        ("fragmentation", is_jemalloc, parts.fragmentation_bytes),
+        ("thread_caches", is_jemalloc, parts.thread_cache_bytes),
+        ("dirty", is_jemalloc, parts.dirty_bytes),
+        ("metadata", is_jemalloc, parts.metadata_bytes),
+        ("other_anonymous", true, parts.other_anonymous_bytes),
+        ("file_backed", true, parts.file_backed_bytes),
+    ];
+    families.gauges(
+        "plimsoll_memory",
+        "What resident memory is made of, by part.",
+        In::Bytes,
+        parts
+            .into_iter()
+            .filter(|(_, is_known, _)| *is_known)
+            .map(|(part, _, bytes)| ([("part", part)], bytes)),
+    )
+}
+
+fn caches(families: &mut Families<'_>, caches: &[CacheStatus]) -> fmt::Result {
+    // Two of one name would be one series twice, which spoils the whole scrape.
+    let mut by_name = BTreeMap::new();
+    for cache in caches {
+        let sum: &mut u64 = by_name.entry(cache.name.as_str()).or_default();
+        *sum = sum.saturating_add(cache.bytes);
+    }
     families.gauges(
         "plimsoll_cache",
-        "What a registered cache says it holds.",
+        "What registered caches say they hold, by name.",
         In::Bytes,
-        caches
-            .iter()
-            .map(|cache| ([("cache", cache.name.as_str())], cache.bytes)),
+        by_name
+            .into_iter()
+            .map(|(name, bytes)| ([("cache", name)], bytes)),
     )
 }
 
@@ -163,4 +184,37 @@ fn heap(families: &mut Families<'_>) -> fmt::Result {
         families.counter(name, help, unit, value)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::written;
+    use super::*;
+
+    #[test]
+    fn what_only_jemalloc_knows_is_left_out_without_it() {
+        let part = |text: &str, name: &str| text.contains(&format!("{{part=\"{name}\"}} 0\n"));
+        let with = written(|families| parts(families, &Parts::default(), true));
+        let without = written(|families| parts(families, &Parts::default(), false));
+        for always in ["live_heap", "other_anonymous", "file_backed"] {
+            assert!(part(&with, always) && part(&without, always), "{always}");
+        }
+        for jemallocs in ["fragmentation", "thread_caches", "dirty", "metadata"] {
+            assert!(part(&with, jemallocs), "{with}");
+            assert!(!part(&without, jemallocs), "{without}");
+        }
+    }
+
+    #[test]
+    fn two_caches_of_one_name_are_one_series() {
+        let cache = |name: &str, bytes| CacheStatus {
+            name: name.to_owned(),
+            bytes,
+        };
+        let all = [cache("rooms", 3), cache("meals", 5), cache("rooms", 4)];
+        let text = written(move |families| caches(families, &all));
+        assert!(text.contains("\nplimsoll_cache_bytes{cache=\"rooms\"} 7\n"));
+        assert!(text.contains("\nplimsoll_cache_bytes{cache=\"meals\"} 5\n"));
+        assert_eq!(text.matches("\nplimsoll_cache_bytes{").count(), 2);
+    }
 }

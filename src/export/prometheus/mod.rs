@@ -26,7 +26,7 @@
 //! | `memory` | what is held: heap, allocator, process, parts, limit |
 //! | `governing` | levels, verdict, actions, restarts |
 //! | `requests` | requests by route |
-//! | `alerts.yml` | rules for Prometheus, each tried by `promtool` in `tests/prometheus` |
+//! | `alerts.yml` | rules for Prometheus: what to record, and alerts, tried by `promtool` in `tests/prometheus` |
 //! | `grafana.json` | a dashboard for Grafana |
 
 mod family;
@@ -51,6 +51,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// The figures of a monitor as metrics, read anew at every scrape.
 ///
 /// A scrape renews jemalloc's statistics and reads a file of `/proc`: some 200 µs, and it allocates.
+///
+/// `process_resident_memory_bytes` is Prometheus' own name: in a registry with a collector of the
+/// process's figures it would be there twice.
 #[derive(Clone)]
 pub struct Exporter {
     monitor: Arc<Monitor>,

@@ -3,9 +3,18 @@
 use super::family::{Families, In, Labels};
 use crate::http::{BOUNDS, RequestLayer, RouteFigures};
 use std::fmt;
+use std::time::Duration;
 
 pub(super) fn encode(families: &mut Families<'_>, layer: &RequestLayer) -> fmt::Result {
-    let routes = layer.figures();
+    by_route(families, &layer.figures(), layer.settings().limits())
+}
+
+/// `limits` are the times from which a request is slow, and very slow.
+fn by_route(
+    families: &mut Families<'_>,
+    routes: &[RouteFigures],
+    limits: (Duration, Duration),
+) -> fmt::Result {
     families.histograms(
         "plimsoll_http_request_duration",
         "From a request's arrival at the layer to the head of its response.",
@@ -61,8 +70,7 @@ pub(super) fn encode(families: &mut Families<'_>, layer: &RequestLayer) -> fmt::
             routes.iter().map(|route| (labels(route), value(route))),
         )?;
     }
-    let (slow, very_slow) = layer.settings().limits();
-    let over = [slow, very_slow].map(|limit| limit.as_secs_f64().to_string());
+    let over = <[Duration; 2]>::from(limits).map(|limit| limit.as_secs_f64().to_string());
     let slow = routes.iter().flat_map(|route| {
         let [method, template] = labels(route);
         [(&over[0], route.slow), (&over[1], route.very_slow)]
@@ -84,4 +92,77 @@ fn labels(route: &RouteFigures) -> Labels<'_, 2> {
 fn buckets(route: &RouteFigures) -> Vec<(f64, u64)> {
     let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
     bounds.zip(route.buckets).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::written;
+    use super::*;
+
+    fn route(route: &str) -> RouteFigures {
+        let mut buckets = [0; BOUNDS.len() + 1];
+        buckets[0] = 2;
+        buckets[1] = 3;
+        buckets[BOUNDS.len()] = 1;
+        RouteFigures {
+            method: "GET",
+            route: route.to_owned(),
+            count: 6,
+            errors: 21,
+            cancelled: 22,
+            refused: 23,
+            in_flight: 24,
+            mean: 0.0,
+            p50: 0.0,
+            p95: 0.0,
+            p99: 0.0,
+            max: 0.0,
+            slow: 25,
+            very_slow: 26,
+            allocated_bytes: 27,
+            allocations: 28,
+            allocated_p50: 0,
+            allocated_p99: 0,
+            allocated_max: 0,
+            seconds: 12.5,
+            buckets,
+        }
+    }
+
+    #[test]
+    fn a_buckets_sample_holds_all_that_took_at_most_so_long() {
+        let limits = (Duration::from_millis(500), Duration::from_secs(5));
+        let text = written(move |families| by_route(families, &[route("/a")], limits));
+        let of = r#"method="GET",route="/a""#;
+        for sample in [
+            format!("request_duration_seconds_bucket{{le=\"0.005\",{of}}} 2"),
+            format!("request_duration_seconds_bucket{{le=\"0.01\",{of}}} 5"),
+            format!("request_duration_seconds_bucket{{le=\"10.0\",{of}}} 5"),
+            format!("request_duration_seconds_bucket{{le=\"+Inf\",{of}}} 6"),
+            format!("request_duration_seconds_count{{{of}}} 6"),
+            format!("request_duration_seconds_sum{{{of}}} 12.5"),
+            format!("request_errors_total{{{of}}} 21"),
+            format!("requests_cancelled_total{{{of}}} 22"),
+            format!("requests_refused_total{{{of}}} 23"),
+            format!("requests_in_flight{{{of}}} 24"),
+            format!("requests_slow_total{{{of},over_seconds=\"0.5\"}} 25"),
+            format!("requests_slow_total{{{of},over_seconds=\"5\"}} 26"),
+            format!("request_allocated_bytes_total{{{of}}} 27"),
+            format!("request_allocations_total{{{of}}} 28"),
+        ] {
+            let line = format!("\nplimsoll_http_{sample}\n");
+            assert!(text.contains(&line), "{sample} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_route_stays_inside_its_label() {
+        let hostile = "/\"} 1\nplimsoll_level 3 # \\";
+        let limits = (Duration::from_secs(1), Duration::from_secs(5));
+        let text = written(move |families| by_route(families, &[route(hostile)], limits));
+        let label = r#"route="/\"} 1\nplimsoll_level 3 # \\""#;
+        assert!(text.contains(label), "{text}");
+        let own = |line: &str| line.starts_with('#') || line.starts_with("plimsoll_http_");
+        assert!(text.lines().all(own), "{text}");
+    }
 }
