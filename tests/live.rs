@@ -269,15 +269,17 @@ fn a_client_that_does_not_take_what_it_is_told_is_dropped_and_others_go_on() {
 
 /// A service in a process of its own.
 fn start(role: &str, folder: &Path) -> (Child, SocketAddr) {
-    let service = command(role, folder).spawn().unwrap();
+    (command(role, folder).spawn().unwrap(), address(folder))
+}
+
+/// Where it serves, once it does.
+fn address(folder: &Path) -> SocketAddr {
     let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(address) = account(folder).first() {
-            return (service, address.parse().unwrap());
-        }
+    while account(folder).is_empty() {
         assert!(Instant::now() < deadline, "it does not serve");
         std::thread::sleep(Duration::from_millis(10));
     }
+    account(folder)[0].parse().unwrap()
 }
 
 #[test]
