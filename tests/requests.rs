@@ -147,27 +147,34 @@ fn what_a_handler_allocates_is_told_to_the_byte_over_awaits_and_workers() {
 fn what_other_threads_and_tasks_do_for_a_request_counts_for_it() {
     let (monitor, _one) = monitor();
     let layer = by_path(&monitor);
-    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-    // The difference between two requests, one with and one without the work of others: runtimes
-    // allocate for a task as well.
+    // The difference between two requests that differ in nothing else: a thread's start allocates too.
     let serve = |path: &'static str, bytes: usize| {
         let mut service = layer.layer(service_fn(move |_: Request<()>| async move {
-            let deep = move || {
+            let deep = carry(move || {
                 allocate(bytes);
                 // What is carried may carry on.
                 let further = carry(move || allocate(bytes));
-                std::thread::scope(|scope| scope.spawn(further).join()).unwrap();
-            };
-            tokio::task::spawn_blocking(carry(deep)).await.unwrap();
+                std::thread::spawn(further).join().unwrap();
+            });
+            std::thread::spawn(deep).join().unwrap();
             let task = carry_future(async move {
                 allocate(bytes);
-                tokio::task::yield_now().await;
+                Once::default().await;
                 allocate(bytes);
             });
-            tokio::spawn(task).await.unwrap();
-            Ok::<_, Infallible>(Response::new(Body::empty()))
+            // The two halves of it on a thread each.
+            let mut task = Box::pin(task);
+            let context = || Context::from_waker(Waker::noop());
+            let half = std::thread::spawn(move || {
+                assert!(task.as_mut().poll(&mut context()).is_pending());
+                task
+            });
+            let mut task = half.join().unwrap();
+            let rest = std::thread::spawn(move || task.as_mut().poll(&mut context()).is_ready());
+            assert!(rest.join().unwrap());
+            Ok::<_, Infallible>(with_headers(Body::empty()))
         }));
-        drop(runtime.block_on(service.call(request(path))).unwrap());
+        drop(run(service.call(request(path))).unwrap());
     };
     serve("/warm", 1);
     serve("/small", 1_000);
@@ -178,6 +185,21 @@ fn what_other_threads_and_tasks_do_for_a_request_counts_for_it() {
     assert_eq!(large.allocated_bytes - small.allocated_bytes, 4 * 50_000);
     // Outside a request nothing is carried, and nothing breaks.
     assert_eq!(carry(|| 7)(), 7);
+}
+
+/// Waits once.
+#[derive(Default)]
+struct Once(bool);
+
+impl Future for Once {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        match std::mem::replace(&mut self.0, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
 }
 
 /// Allocates for every frame.
@@ -303,7 +325,7 @@ fn load_is_shed_but_where_the_program_is_watched() {
         .route("/vital", get(async || "done"))
         .route("/health", get(async || "ok"))
         .route("/metrics", get(async || "ok"))
-        .merge(plimsoll::http::router(Arc::clone(&monitor)))
+        .nest("/admin", plimsoll::http::router(Arc::clone(&monitor)))
         .layer(layer.clone());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let ask = |path: &str| {
@@ -323,7 +345,12 @@ fn load_is_shed_but_where_the_program_is_watched() {
     monitor.drill(drill).unwrap();
     wait_until(|| monitor.is_shedding());
     let (refused, body) = ask("/work");
-    let watched = ["/vital", "/health", "/metrics", "/api/system/memory-stats"];
+    let watched = [
+        "/vital",
+        "/health",
+        "/metrics",
+        "/admin/api/system/memory-stats",
+    ];
     let watched = watched.map(|path| (path, ask(path).0.status));
     monitor
         .drill(Drill::new(0.0).lasting(Duration::ZERO))

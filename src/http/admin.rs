@@ -70,7 +70,8 @@ impl Admin {
         self
     }
 
-    /// The routes, to merge or nest into an application's own. Without a token they answer only
+    /// The routes, to nest into an application's own, or to merge where it has neither a `/` nor a
+    /// `/metrics`. Without a token they answer only
     /// clients whose loopback address the server tells:
     ///
     /// ```no_run
