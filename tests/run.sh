@@ -11,15 +11,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 need() {
-    local program=$1 package=$2
+    local program=$1
+    shift
     command -v "$program" >/dev/null && return
     if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
         apt-get update -qq
         # A server's package is not to start it.
         DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-            apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
     else
-        echo "tests/run.sh: $program is missing: install it (Debian: apt-get install $package)" >&2
+        echo "tests/run.sh: $program is missing: install it (Debian: apt-get install $*)" >&2
         exit 1
     fi
 }
@@ -28,7 +29,7 @@ need make make
 need valgrind valgrind
 need node nodejs
 need npm npm
-need chromium chromium
+need chromium chromium fonts-dejavu-core
 need promtool prometheus
 
 # The dashboard's bundler and the browser's driver, as locked.
