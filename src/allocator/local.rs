@@ -308,7 +308,7 @@ fn run_errand() {
 
 /// What the calling thread has counted so far, by the block's own origin: only differences tell
 /// something. `None` for a thread that counts in the shared block.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "cache", feature = "http"))]
 #[inline]
 pub(crate) fn own_totals() -> Option<Totals> {
     let block = LOCAL.try_with(Local::own_block).ok()??;

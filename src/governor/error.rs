@@ -29,7 +29,7 @@ impl fmt::Display for ConfigFault {
 
 impl ConfigFault {
     /// All of them in one line.
-    pub(super) fn list(faults: &[ConfigFault], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(crate) fn list(faults: &[ConfigFault], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in faults.iter().enumerate() {
             let gap = if index == 0 { "" } else { "; " };
             write!(f, "{gap}{fault}")?;

@@ -24,6 +24,7 @@
 //! | `timeline` | what memory was made of, from seconds to weeks back |
 //! | `leak` | whether the program leaks |
 //! | `options` | jemalloc's options, wanted and effective |
+//! | `statistics` | what a cache says of itself |
 //! | `status` | everything in one value |
 
 mod actions;
@@ -48,6 +49,7 @@ mod owed;
 mod policy;
 mod restart;
 mod shared;
+mod statistics;
 mod status;
 mod timeline;
 mod wake;
@@ -76,6 +78,7 @@ pub use monitor::Monitor;
 pub use options::{EffectiveOption, JemallocOptions};
 pub use policy::Policy;
 pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
+pub use statistics::{CacheStatistics, Evictions};
 pub use status::{
     ActionTotals, CacheStatus, HeapStatus, LimitStatus, ProcessStatus, RestartOutlook, Status,
     Summary, Times,

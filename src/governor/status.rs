@@ -4,6 +4,7 @@ use super::ledger::ActionKind;
 use super::level::Level;
 use super::policy::Policy;
 use super::restart::Withheld;
+use super::statistics::CacheStatistics;
 #[cfg(feature = "jemalloc")]
 use crate::figures::JemallocFigures;
 use crate::figures::{HeapFigures, Limit, Pressure};
@@ -108,7 +109,7 @@ impl From<Limit> for LimitStatus {
 }
 
 /// What a registered cache says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -117,6 +118,10 @@ pub struct CacheStatus {
     pub name: String,
     /// The bytes that it holds.
     pub bytes: u64,
+    /// Whether it holds no more than it was told while a level lasts.
+    pub keeps_cap: bool,
+    /// What it holds and has done, of a cache that counts.
+    pub statistics: Option<CacheStatistics>,
 }
 
 /// Whether a restart may happen now.

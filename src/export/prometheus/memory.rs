@@ -210,6 +210,8 @@ mod tests {
         let cache = |name: &str, bytes| CacheStatus {
             name: name.to_owned(),
             bytes,
+            keeps_cap: true,
+            statistics: None,
         };
         let all = [cache("rooms", 3), cache("meals", 5), cache("rooms", 4)];
         let text = written(move |families| caches(families, &all));

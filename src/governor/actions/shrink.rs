@@ -1,6 +1,7 @@
 //! Asking caches to give way.
 
 use crate::governor::Level;
+use crate::governor::statistics::CacheStatistics;
 use crate::governor::status::CacheStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -63,6 +64,17 @@ pub trait Shrink: Send + Sync {
     /// Runs on a thread of the monitor's, so it should neither wait nor allocate much. A panic is
     /// caught and reported.
     fn shrink(&self, level: Level) -> u64;
+
+    /// Whether it holds to what it was told until it is told otherwise, as it should. Said in reports;
+    /// one that cannot is told again while the level lasts, as all are.
+    fn keeps_cap(&self) -> bool {
+        true
+    }
+
+    /// What it holds and has done, if it counts.
+    fn statistics(&self) -> Option<CacheStatistics> {
+        None
+    }
 }
 
 /// The registered caches.
@@ -113,10 +125,11 @@ impl Caches {
     pub(in crate::governor) fn status(&self) -> Vec<CacheStatus> {
         let mut all = Vec::new();
         self.each(|cache| {
-            let name = catch_unwind(AssertUnwindSafe(|| cache.name().to_owned()));
             all.push(CacheStatus {
-                name: name.unwrap_or_default(),
+                name: said(|| cache.name().to_owned()).unwrap_or_default(),
                 bytes: held(cache),
+                keeps_cap: said(|| cache.keeps_cap()).unwrap_or(false),
+                statistics: said(|| cache.statistics()).flatten(),
             });
         });
         all
@@ -139,7 +152,12 @@ impl Caches {
 
 /// What a cache says it holds; one that panics is taken to hold nothing.
 fn held(cache: &dyn Shrink) -> u64 {
-    catch_unwind(AssertUnwindSafe(|| cache.bytes())).unwrap_or(0)
+    said(|| cache.bytes()).unwrap_or(0)
+}
+
+/// What a cache says, unless it panics.
+fn said<R>(say: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(say)).ok()
 }
 
 /// Forgets the type of a cache.

@@ -1,0 +1,703 @@
+//! What a cache promises: nothing outlives its time, no limit is exceeded after a call has returned, one
+//! caller makes what many want, and what it says it freed was freed.
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test found is part of its result"
+)]
+
+use plimsoll::cache::{ManualClock, PressureCache, Weigh};
+use plimsoll::{Level, Plimsoll, Shrink};
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static HEAP: Plimsoll = Plimsoll::new();
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u8, u16),
+    InsertFor(u8, u16, u16),
+    Get(u8),
+    GetOrInsert(u8, u16),
+    Remove(u8),
+    InvalidateEven,
+    Clear,
+    Advance(u16),
+    Sweep,
+    Level(u8),
+    Entries(u8),
+    Bytes(u16),
+    FreeBytes(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (any::<u8>(), 1u16..400).prop_map(|(key, size)| Step::Insert(key, size)),
+        2 => (any::<u8>(), 1u16..400, 0u16..200)
+            .prop_map(|(key, size, ttl)| Step::InsertFor(key, size, ttl)),
+        8 => any::<u8>().prop_map(Step::Get),
+        8 => (any::<u8>(), 1u16..400).prop_map(|(key, size)| Step::GetOrInsert(key, size)),
+        3 => any::<u8>().prop_map(Step::Remove),
+        1 => Just(Step::InvalidateEven),
+        1 => Just(Step::Clear),
+        4 => (0u16..80).prop_map(Step::Advance),
+        1 => Just(Step::Sweep),
+        2 => (0u8..4).prop_map(Step::Level),
+        1 => any::<u8>().prop_map(Step::Entries),
+        1 => (0u16..20_000).prop_map(Step::Bytes),
+        1 => (0u16..5_000).prop_map(Step::FreeBytes),
+    ]
+}
+
+/// A value that knows which insertion it is of.
+#[derive(Clone, Debug, PartialEq)]
+struct Value {
+    number: u64,
+    size: u64,
+}
+
+const LEVELS: [Level; 4] = [
+    Level::Normal,
+    Level::Optimise,
+    Level::Restart,
+    Level::Critical,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Against a model that never evicts: what the cache answers is what was put in last, and within its
+    /// time; what it holds is within both limits, under the share of the level, after every single call.
+    #[test]
+    fn what_is_answered_is_the_last_and_in_time_and_no_limit_is_exceeded(
+        steps in prop::collection::vec(step(), 1..300),
+        entries in 0u64..100,
+        bytes in 0u64..20_000,
+        ttl in 1u64..200,
+    ) {
+        let clock = ManualClock::new();
+        let cache = PressureCache::<u8, Value>::builder("model")
+            .entries(entries)
+            .bytes(bytes)
+            .weigh_by(|_, value| value.size)
+            .ttl(Duration::from_millis(ttl))
+            .clock(&clock)
+            .build()
+            .unwrap();
+        // By key: the last value, and when its time is over.
+        let mut model: HashMap<u8, (Value, u64)> = HashMap::new();
+        let (mut now, mut number) = (0u64, 0u64);
+        let (mut entries, mut bytes, mut share) = (entries, bytes, 1.0);
+        for step in steps {
+            number += 1;
+            match step {
+                Step::Insert(key, size) => {
+                    let value = Value { number, size: size.into() };
+                    cache.insert(key, value.clone());
+                    model.insert(key, (value, now + ttl));
+                }
+                Step::InsertFor(key, size, ttl) => {
+                    let value = Value { number, size: size.into() };
+                    cache.insert_for(key, value.clone(), Duration::from_millis(ttl.into()));
+                    model.insert(key, (value, now + u64::from(ttl)));
+                }
+                Step::Get(key) => {
+                    let found = cache.get(&key);
+                    prop_assert_eq!(found.is_some(), cache.contains(&key));
+                    if let Some(found) = found {
+                        let (last, over) = &model[&key];
+                        prop_assert_eq!(&found, last);
+                        prop_assert!(now < *over, "answered at {now}, over at {over}");
+                    }
+                }
+                Step::GetOrInsert(key, size) => {
+                    let made = Value { number, size: size.into() };
+                    let found = cache.get_or_insert_with(&key, || made.clone());
+                    if found == made {
+                        model.insert(key, (made, now + ttl));
+                    } else {
+                        let (last, over) = &model[&key];
+                        prop_assert_eq!(&found, last);
+                        prop_assert!(now < *over);
+                    }
+                }
+                Step::Remove(key) => {
+                    if let Some(found) = cache.remove(&key) {
+                        let (last, over) = &model[&key];
+                        prop_assert_eq!(&found, last);
+                        prop_assert!(now < *over);
+                    }
+                    model.remove(&key);
+                    prop_assert!(!cache.contains(&key));
+                }
+                Step::InvalidateEven => {
+                    cache.invalidate_if(|key, _| key % 2 == 0);
+                    model.retain(|key, _| key % 2 == 1);
+                }
+                Step::Clear => {
+                    cache.clear();
+                    model.clear();
+                    prop_assert_eq!(cache.statistics().entries, 0);
+                }
+                Step::Advance(by) => {
+                    now += u64::from(by);
+                    clock.advance(Duration::from_millis(by.into()));
+                }
+                Step::Sweep => {
+                    cache.sweep();
+                    model.retain(|_, (_, over)| now < *over);
+                    prop_assert!(cache.statistics().entries <= model.len() as u64);
+                }
+                Step::Level(level) => {
+                    cache.shrink(LEVELS[usize::from(level)]);
+                    share = [1.0, 0.8, 0.8, 0.5][usize::from(level)];
+                }
+                Step::Entries(most) => {
+                    cache.set_entries(most.into()).unwrap();
+                    entries = most.into();
+                }
+                Step::Bytes(most) => {
+                    cache.set_bytes(most.into()).unwrap();
+                    bytes = most.into();
+                }
+                Step::FreeBytes(wanted) => {
+                    let before = cache.statistics().bytes;
+                    cache.free_bytes(wanted.into());
+                    let after = cache.statistics().bytes;
+                    prop_assert!(after + u64::from(wanted) <= before || after == 0 || wanted == 0
+                        || before - after > 0);
+                }
+            }
+            let found = cache.statistics();
+            let most = |limit: u64| (limit as f64 * share) as u64;
+            prop_assert!(found.entries <= most(entries), "{found:?}");
+            prop_assert!(found.bytes <= most(bytes), "{found:?}");
+            prop_assert_eq!(found.most_entries, Some(most(entries)));
+            prop_assert_eq!(found.most_bytes, Some(most(bytes)));
+            let left = found.evictions;
+            let left = left.capacity + left.pressure + left.expired + left.replaced + left.removed;
+            prop_assert_eq!(found.insertions - left, found.entries);
+        }
+        cache.clear();
+        prop_assert_eq!(cache.statistics().bytes, 0);
+    }
+}
+
+#[test]
+fn no_limit_is_exceeded_by_many_threads() {
+    let cache = PressureCache::builder("many")
+        .entries(4000)
+        .bytes(200_000)
+        .weigh_by(|_: &u64, size: &u64| *size)
+        .build()
+        .unwrap();
+    let (cache, over) = (&cache, &AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..3u64 {
+            scope.spawn(move || {
+                let mut state = thread + 1;
+                for _ in 0..60_000 {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                    let (key, size) = (state >> 44, 1 + (state >> 33) % 300);
+                    cache.get_or_insert_with(&key, || size);
+                }
+                over.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let mut level = 0;
+        while over.load(Ordering::Relaxed) < 3 {
+            level += 1;
+            cache.shrink(LEVELS[level % 4]);
+            let share = [1.0, 0.8, 0.8, 0.5][level % 4];
+            // Sums of all threads, read while they insert: an insertion is counted before it is let in.
+            let found = cache.statistics();
+            assert!(found.entries <= (4000.0 * share) as u64, "{found:?}");
+            std::thread::yield_now();
+        }
+    });
+    cache.shrink(Level::Normal);
+    let found = cache.statistics();
+    assert!(found.bytes <= 200_000, "{found:?}");
+    let left = found.evictions;
+    let left = left.capacity + left.pressure + left.expired + left.replaced + left.removed;
+    assert_eq!(found.insertions - left, found.entries);
+    assert!(left > 10_000, "{found:?}");
+    assert_eq!(
+        left,
+        found.evictions.capacity + found.evictions.pressure,
+        "{found:?}"
+    );
+    cache.clear();
+    assert_eq!(cache.statistics().bytes, 0);
+}
+
+#[test]
+fn one_makes_what_many_want() {
+    let cache = PressureCache::builder("stampede")
+        .entries(10)
+        .build()
+        .unwrap();
+    let (made, together) = (&AtomicU64::new(0), &Barrier::new(8));
+    let cache = &cache;
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(move || {
+                together.wait();
+                let value = cache.get_or_insert_with(&1, || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    made.fetch_add(1, Ordering::SeqCst)
+                });
+                assert_eq!(value, 0);
+            });
+        }
+    });
+    let found = cache.statistics();
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    assert_eq!(found.hits + found.misses, 8);
+    assert_eq!(found.misses, found.joined + 1);
+}
+
+#[test]
+fn when_making_fails_or_panics_the_next_one_makes_it() {
+    let cache = PressureCache::builder("failing")
+        .entries(10)
+        .build()
+        .unwrap();
+    let failed: Result<u64, &str> = cache.try_get_or_insert_with(&1, || Err("no"));
+    assert_eq!(failed, Err("no"));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.get_or_insert_with(&1, || panic!("broken"));
+    }));
+    assert!(panicked.is_err());
+    let cache = &cache;
+    std::thread::scope(|scope| {
+        // The first one panics while the second waits for it.
+        let begun = Arc::new(Barrier::new(2));
+        let first = Arc::clone(&begun);
+        scope.spawn(move || {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                cache.get_or_insert_with(&1, || {
+                    first.wait();
+                    std::thread::sleep(Duration::from_millis(50));
+                    panic!("broken as well")
+                })
+            }));
+            assert!(panicked.is_err());
+        });
+        scope.spawn(move || {
+            begun.wait();
+            assert_eq!(cache.get_or_insert_with(&1, || 7), 7);
+        });
+    });
+    assert_eq!(cache.get(&1), Some(7));
+    assert_eq!(cache.statistics().entries, 1);
+}
+
+#[tokio::test]
+async fn one_future_makes_what_many_want_and_the_next_goes_on_when_it_is_dropped() {
+    let cache = PressureCache::builder("async").entries(10).build().unwrap();
+    let made = Arc::new(AtomicU64::new(0));
+    let dropped = {
+        let (cache, made) = (Arc::clone(&cache), Arc::clone(&made));
+        tokio::spawn(async move {
+            cache
+                .get_or_insert_async(&1, async {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    std::future::pending::<()>().await;
+                    0u64
+                })
+                .await
+        })
+    };
+    while made.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting: Vec<_> = (0..8)
+        .map(|_| {
+            let (cache, made) = (Arc::clone(&cache), Arc::clone(&made));
+            tokio::spawn(async move {
+                cache
+                    .get_or_insert_async(&1, async {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        made.fetch_add(1, Ordering::SeqCst)
+                    })
+                    .await
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    dropped.abort();
+    for waits in waiting {
+        assert_eq!(waits.await.unwrap(), 1);
+    }
+    assert_eq!(made.load(Ordering::SeqCst), 2);
+    assert_eq!(cache.get(&1), Some(1));
+}
+
+#[test]
+fn what_is_invalidated_while_it_is_made_is_answered_and_not_held() {
+    let cache = PressureCache::builder("stale").entries(10).build().unwrap();
+    let (invalidated, all) = (&AtomicU64::new(0), &cache);
+    for how in 0..3 {
+        let answer = cache.get_or_insert_with(&1, || {
+            std::thread::scope(|scope| {
+                scope.spawn(|| match how {
+                    0 => drop(all.invalidate_if(|_, _| true)),
+                    1 => all.clear(),
+                    _ => drop(all.remove(&1)),
+                });
+            });
+            invalidated.fetch_add(1, Ordering::SeqCst)
+        });
+        assert_eq!(answer, how);
+        assert!(!cache.contains(&1), "{how}");
+    }
+    assert_eq!(cache.statistics().rejected, 3);
+    assert_eq!(cache.statistics().bytes, 0);
+}
+
+#[test]
+fn a_weigher_that_panics_leaves_the_cache_as_it_was() {
+    let cache = PressureCache::builder("odd")
+        .bytes(1000)
+        .weigh_by(|_: &u8, value: &u64| {
+            if *value == 13 {
+                panic!("unlucky")
+            } else {
+                *value
+            }
+        })
+        .build()
+        .unwrap();
+    cache.insert(1, 100);
+    for _ in 0..3 {
+        let inserted = catch_unwind(AssertUnwindSafe(|| cache.insert(1, 13)));
+        assert!(inserted.is_err());
+        let made = catch_unwind(AssertUnwindSafe(|| cache.get_or_insert_with(&2, || 13)));
+        assert!(made.is_err());
+    }
+    assert_eq!(cache.get(&1), Some(100));
+    assert_eq!(cache.get_or_insert_with(&2, || 200), 200);
+    assert_eq!(cache.statistics().bytes, 300);
+}
+
+#[test]
+fn with_no_capacity_or_no_time_nothing_is_held_and_nobody_waits() {
+    let none = PressureCache::builder("none").entries(0).build().unwrap();
+    let brief = PressureCache::builder("brief")
+        .entries(10)
+        .ttl(Duration::ZERO)
+        .build()
+        .unwrap();
+    for cache in [none, brief] {
+        cache.insert(1, 1);
+        assert_eq!(cache.get(&1), None);
+        let cache = &cache;
+        // Each makes its own, at the same time.
+        let together = &Barrier::new(3);
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                scope.spawn(move || {
+                    let made = cache.get_or_insert_with(&1, || {
+                        together.wait();
+                        number
+                    });
+                    assert_eq!(made, number);
+                });
+            }
+        });
+        let found = cache.statistics();
+        assert_eq!((found.entries, found.bytes, found.rejected), (0, 0, 4));
+    }
+}
+
+#[test]
+fn ten_thousand_years_are_for_ever() {
+    let clock = ManualClock::new();
+    let years = Duration::from_secs(10_000 * 365 * 86_400);
+    let cache = PressureCache::builder("old")
+        .entries(10)
+        .ttl(years)
+        .clock(&clock)
+        .build()
+        .unwrap();
+    cache.insert(1, 1);
+    cache.insert_for(2, 2, Duration::MAX);
+    clock.advance(Duration::from_secs(500 * 365 * 86_400));
+    assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), Some(2)));
+    assert_eq!(cache.sweep(), 0);
+    let ages = cache.ages().unwrap();
+    assert_eq!(ages.oldest, Duration::from_secs(500 * 365 * 86_400));
+    // By the system's clock as well, which counts from the start of the machine.
+    let cache = PressureCache::builder("older")
+        .entries(10)
+        .ttl(years)
+        .build()
+        .unwrap();
+    cache.insert(1, 1);
+    assert_eq!(cache.get(&1), Some(1));
+}
+
+#[test]
+fn settings_that_make_no_sense_are_all_named() {
+    let error = PressureCache::<u8, u8>::builder("bad")
+        .share_at_optimise(0.4)
+        .share_at_critical(f64::NAN)
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cache `bad`: `share_at_critical` is NaN: expected over 0 and at most \
+         `share_at_optimise`; `entries` is not set: expected a most number of entries, or of bytes"
+    );
+    let error = PressureCache::<u8, u8>::builder("bytes")
+        .bytes(1000)
+        .share_at_optimise(0.0)
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cache `bytes`: `share_at_optimise` is 0: expected over 0 and at most 1; \
+         `share_at_critical` is 0.5: expected over 0 and at most `share_at_optimise`; \
+         `weigh` is not set: expected `Weigh::Measured`, `weigh_by` or `Weigh::Shallow` for a limit \
+         of bytes"
+    );
+    let cache = PressureCache::<u8, u8>::builder("one")
+        .entries(1)
+        .build()
+        .unwrap();
+    assert_eq!(
+        cache.set_bytes(7).unwrap_err().to_string(),
+        "cache `one`: `bytes` is 7: expected a cache that was built with this limit"
+    );
+}
+
+/// Bytes that are live and stay so while `work` runs on this thread.
+fn kept<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    let (result, found) = plimsoll::measure(work);
+    (result, found.net_bytes.max(0) as u64)
+}
+
+#[derive(Clone)]
+struct Record {
+    name: String,
+    tags: Vec<String>,
+    scores: HashMap<u32, f64>,
+}
+
+fn weighed<V: Clone + Send + Sync + 'static>(what: &str, make: impl Fn(u64) -> V) {
+    const ENTRIES: u64 = 500;
+    let cache = PressureCache::builder(what)
+        .entries(ENTRIES)
+        .bytes(1 << 40)
+        .weigh(Weigh::Measured)
+        .build()
+        .unwrap();
+    // The table's own memory is there by then.
+    for number in 0..ENTRIES {
+        cache.get_or_insert_with(&format!("{what} {number:04}"), || make(number));
+    }
+    let before = cache.statistics();
+    assert_eq!(before.entries, ENTRIES);
+    let ((), freed) = plimsoll::measure(|| cache.clear());
+    let freed = -freed.net_bytes as f64;
+    // What stands in the table stays with it.
+    let slots = PressureCache::<String, V>::builder("slots")
+        .entries(1)
+        .weigh(Weigh::Shallow)
+        .build()
+        .unwrap();
+    slots.get_or_insert_with("one", || make(0));
+    let weighed = (before.bytes - ENTRIES * slots.statistics().bytes) as f64;
+    println!("{what}: weighed {weighed:.0}, freed {freed:.0}");
+    assert!((weighed / freed - 1.0).abs() < 0.05, "{what}");
+}
+
+#[test]
+fn weights_that_are_measured_are_within_5_per_cent_of_the_truth() {
+    weighed("a string", |number| format!("{number:0>600}"));
+    weighed("a shared page", |number| {
+        Arc::<str>::from("x".repeat(100 + number as usize))
+    });
+    weighed("rows", |number| {
+        (0..number % 20)
+            .map(|row| (row, format!("row {row} of {number}")))
+            .collect::<Vec<(u64, String)>>()
+    });
+    weighed("a record", |number| Record {
+        name: format!("child {number}"),
+        tags: (0..number % 7).map(|tag| format!("tag {tag}")).collect(),
+        scores: (0..number as u32 % 40).map(|at| (at, 0.5)).collect(),
+    });
+    weighed("a document", |number| {
+        let text = format!(r#"{{"id":{number},"rooms":["owls","foxes"],"notes":{{"a":[1,2,3]}}}}"#);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    });
+    let record = Record {
+        name: String::new(),
+        tags: Vec::new(),
+        scores: HashMap::new(),
+    };
+    black_box((record.name, record.tags, record.scores));
+}
+
+#[tokio::test]
+async fn weights_are_measured_over_await_points() {
+    let cache = PressureCache::builder("awaits")
+        .bytes(1 << 20)
+        .weigh(Weigh::Measured)
+        .build()
+        .unwrap();
+    let shallow = PressureCache::<u8, Vec<Vec<u8>>>::builder("slot")
+        .entries(1)
+        .weigh(Weigh::Shallow)
+        .build()
+        .unwrap();
+    shallow.insert(1, Vec::new());
+    let parts = cache
+        .get_or_insert_async(&1u8, async {
+            let mut parts = Vec::with_capacity(2);
+            for _ in 0..2 {
+                parts.push(vec![0u8; 3000]);
+                // What others allocate on this thread meanwhile is not this future's.
+                let other = tokio::spawn(async { drop(black_box(vec![0u8; 50_000])) });
+                other.await.unwrap();
+            }
+            parts
+        })
+        .await;
+    let weighed = cache.statistics().bytes - shallow.statistics().bytes;
+    let truth = 2 * 3000 + 2 * 24;
+    drop(parts);
+    // A task's own memory is freed by whoever lets go of it last.
+    assert!(
+        (truth..truth + 500).contains(&weighed),
+        "{weighed} for {truth}"
+    );
+}
+
+#[test]
+fn what_others_still_hold_does_not_count_as_freed() {
+    let cache = PressureCache::builder("shared")
+        .entries(1000)
+        .weigh(Weigh::Measured)
+        .build()
+        .unwrap();
+    let mut held = Vec::new();
+    for number in 0..100u64 {
+        let page = cache.get_or_insert_with(&number, || Arc::new(vec![0u8; 10_000]));
+        if number % 2 == 0 {
+            held.push(page);
+        }
+    }
+    let ((), kept) = kept(|| ());
+    assert_eq!(kept, 0);
+    let freed = cache.free_bytes(2_000_000);
+    assert_eq!(cache.statistics().entries, 0);
+    assert!((500_000..560_000).contains(&freed), "{freed}");
+    assert_eq!(held.len(), 50);
+}
+
+#[test]
+fn memory_of_what_has_expired_comes_back_by_itself() {
+    let ttl = Duration::from_millis(300);
+    let caches: Vec<_> = (0..5)
+        .map(|number| {
+            PressureCache::builder(format!("cache {number}"))
+                .entries(10_000)
+                .ttl(ttl)
+                .build()
+                .unwrap()
+        })
+        .collect();
+    let begun = Instant::now();
+    for cache in &caches {
+        for number in 0..100 {
+            cache.get_or_insert_with(&number, || vec![0u8; 1000]);
+        }
+    }
+    let mut held_until = Duration::ZERO;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while caches.iter().any(|cache| cache.statistics().entries > 0) {
+        held_until = begun.elapsed();
+        assert!(Instant::now() < deadline, "never swept");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("a time to live of {ttl:?}: the last was given back after {held_until:?}");
+    for cache in &caches {
+        assert_eq!(cache.statistics().evictions.expired, 100);
+    }
+    // One thread for all of them, which ends with the last.
+    let sweepers = || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names
+            .filter(|name| name.starts_with("plimsoll-sweep"))
+            .count()
+    };
+    assert_eq!(sweepers(), 1);
+}
+
+#[test]
+fn a_cache_that_is_dropped_while_it_shrinks_is_dropped_after() {
+    let freed = Arc::new(AtomicU64::new(0));
+    for _ in 0..20 {
+        let cache = PressureCache::builder("short")
+            .entries(5000)
+            .build()
+            .unwrap();
+        for number in 0..5000u64 {
+            cache.insert(number, Arc::new(number));
+        }
+        let shrinking: Arc<dyn Shrink> = Arc::clone(&cache) as Arc<dyn Shrink>;
+        let freed = Arc::clone(&freed);
+        let other = std::thread::spawn(move || {
+            freed.fetch_add(shrinking.shrink(Level::Critical), Ordering::Relaxed);
+        });
+        drop(cache);
+        other.join().unwrap();
+    }
+    assert!(freed.load(Ordering::Relaxed) > 0);
+}
+
+/// Counts how often it is dropped.
+#[derive(Clone)]
+struct Dropped(Arc<AtomicU64>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn every_value_is_dropped_once() {
+    let drops = Arc::new(AtomicU64::new(0));
+    let cache = PressureCache::builder("drops")
+        .entries(1000)
+        .build()
+        .unwrap();
+    let mut made = 0u64;
+    for number in 0..5000u64 {
+        cache.insert(number % 3000, Dropped(Arc::clone(&drops)));
+        made += 1;
+        if number % 500 == 0 {
+            cache.shrink(Level::Critical);
+            cache.free_bytes(1000);
+            cache.shrink(Level::Normal);
+        }
+        if let Some(clone) = cache.get(&(number / 2)) {
+            made += 1;
+            drop(clone);
+        }
+    }
+    drop(cache);
+    assert_eq!(drops.load(Ordering::Relaxed), made);
+}
