@@ -17,9 +17,9 @@
 )]
 
 mod account;
+mod caches;
 mod flags;
 mod gate;
-mod pages;
 mod process;
 mod record;
 mod report;
@@ -29,9 +29,9 @@ mod store;
 mod values;
 mod watchdog;
 
+use caches::Caches;
 use flags::{Flags, Governor};
 use gate::{Gate, Guarded, Peer};
-use pages::Pages;
 use plimsoll::http::{Admin, RequestLayer, RequestSettings, Server};
 use plimsoll::{EventKind, Fault, Monitor, Restart};
 use std::io::IsTerminal;
@@ -46,7 +46,7 @@ static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
 /// What every request can reach.
 pub struct App {
     store: Arc<Store>,
-    pages: Arc<Pages>,
+    caches: Caches,
     monitor: Arc<Monitor>,
     requests: RequestLayer,
     gate: Arc<Gate>,
@@ -88,7 +88,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         record::start(path, flags.record_interval)?;
     }
     let store = Arc::new(Store::open(&flags.data)?);
-    let pages = Arc::new(Pages::default());
+    let caches = Caches::new()?;
     let gate = Arc::new(Gate::default());
     // Two workers: a small service on a small machine.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -98,7 +98,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let monitor = Arc::new(start_monitor(
         flags,
-        &pages,
+        &caches,
         &gate,
         runtime.handle().clone(),
     )?);
@@ -109,7 +109,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let requests = RequestLayer::with(Arc::clone(&monitor), requests);
     let app = Arc::new(App {
         store,
-        pages,
+        caches,
         monitor,
         requests,
         gate,
@@ -134,11 +134,11 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
 
 fn start_monitor(
     flags: &Flags,
-    pages: &Arc<Pages>,
+    caches: &Caches,
     gate: &Arc<Gate>,
     runtime: tokio::runtime::Handle,
 ) -> Result<Monitor, plimsoll::StartError> {
-    let mut builder = Monitor::builder().cache(pages);
+    let mut builder = caches.register(Monitor::builder());
     if let Some(bytes) = flags.limit {
         builder = builder.limit(bytes);
     }

@@ -1,8 +1,9 @@
 //! The routes.
 
-use crate::pages::Key;
-use crate::store::CHILDREN;
+use crate::caches::{Page, Pages};
+use crate::store::{CHILDREN, PRESENT_A_DAY, SETTINGS, STAFF};
 use crate::{App, admin, gate, report};
+use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +13,7 @@ use plimsoll::http::carry;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 pub fn router(app: Arc<App>) -> Router {
@@ -34,26 +36,22 @@ pub fn router(app: Arc<App>) -> Router {
 type Fields = Query<HashMap<String, String>>;
 
 async fn children(State(app): State<Arc<App>>, Query(fields): Fields) -> Result<Response, Problem> {
-    let pages = |limit| CHILDREN.div_ceil(limit);
-    let limit = whole(&fields, "limit", 50, 1, 500)?;
-    let page = whole(&fields, "page", 1, 1, pages(limit))?;
-    let key = Key { page, limit };
-    let json = match app.pages.get(key) {
-        Some(json) => json,
-        None => {
-            let from = Arc::clone(&app);
-            let items = reading(move || from.store.children((page - 1) * limit, limit)).await?;
-            let body = json!({ "items": items, "total": CHILDREN, "page": page, "limit": limit });
-            let json = body.to_string();
-            app.pages.put(key, json.clone());
-            json
-        }
-    };
-    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+    let page = page(&fields, CHILDREN)?;
+    let (store, children) = (Arc::clone(&app.store), &app.caches.children);
+    listed(children, (), page, move || {
+        let items = store.children(page.before(), page.limit)?;
+        Ok((items, CHILDREN))
+    })
+    .await
 }
 
-async fn staff(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    items(reading(move || app.store.staff()).await?)
+async fn staff(State(app): State<Arc<App>>, Query(fields): Fields) -> Result<Response, Problem> {
+    let page = page(&fields, STAFF)?;
+    let store = Arc::clone(&app.store);
+    listed(&app.caches.staff, (), page, move || {
+        Ok((store.staff(page.before(), page.limit)?, STAFF))
+    })
+    .await
 }
 
 async fn attendance(
@@ -64,21 +62,55 @@ async fn attendance(
     if !is_date(&date) {
         return Err(Problem::field("date", &date, "a day, as 2026-06-15"));
     }
-    items(reading(move || app.store.attendance(&date)).await?)
+    let page = page(&fields, PRESENT_A_DAY)?;
+    let (store, day) = (Arc::clone(&app.store), date.clone());
+    listed(&app.caches.attendance, date, page, move || {
+        let items = store.attendance(&day, page.before(), page.limit)?;
+        Ok((items, store.present(&day)?))
+    })
+    .await
 }
 
-async fn settings(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    items(reading(move || app.store.settings()).await?)
+async fn settings(State(app): State<Arc<App>>, Query(fields): Fields) -> Result<Response, Problem> {
+    let page = page(&fields, SETTINGS)?;
+    let store = Arc::clone(&app.store);
+    listed(&app.caches.settings, (), page, move || {
+        Ok((store.settings(page.before(), page.limit)?, SETTINGS))
+    })
+    .await
+}
+
+/// A page of a list, from its cache or from the database: one request asks, others wait for its answer.
+async fn listed<Q, T>(
+    pages: &Pages<Q>,
+    query: Q,
+    page: Page,
+    read: impl FnOnce() -> rusqlite::Result<(Vec<T>, u32)> + Send + 'static,
+) -> Result<Response, Problem>
+where
+    Q: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Serialize + Send + 'static,
+{
+    let Page { number, limit } = page;
+    let body = reading(move || {
+        let (items, total) = read()?;
+        let body = json!({ "items": items, "total": total, "page": number, "limit": limit });
+        Ok(Bytes::from(body.to_string()))
+    });
+    let json = pages.try_get_or_insert_async(&(query, page), body).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// The page that is asked for, of a list that has at most so many rows.
+fn page(fields: &HashMap<String, String>, rows: u32) -> Result<Page, Problem> {
+    let limit = whole(fields, "limit", 50, 1, 500)?;
+    let number = whole(fields, "page", 1, 1, rows.div_ceil(limit))?;
+    Ok(Page { number, limit })
 }
 
 async fn nightly(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let report = reading(move || report::nightly(&app.store)).await?;
     Ok(Json(report).into_response())
-}
-
-fn items<T: Serialize>(items: Vec<T>) -> Result<Response, Problem> {
-    let total = items.len();
-    Ok(Json(json!({ "items": items, "total": total })).into_response())
 }
 
 /// Runs a query where it may wait for the disk, on account of the request.

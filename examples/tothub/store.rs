@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub const CHILDREN: u32 = 50_000;
-const STAFF: u32 = 2_000;
+pub const STAFF: u32 = 2_000;
 /// Days of attendance, and how many children a day.
 const DAYS: u32 = 30;
-const PRESENT_A_DAY: u32 = 5_000;
+pub const PRESENT_A_DAY: u32 = 5_000;
+pub const SETTINGS: u32 = 5;
 /// Connections that read at the same time.
 const READERS: usize = 4;
 
@@ -144,9 +145,10 @@ impl Store {
         })
     }
 
-    pub fn staff(&self) -> rusqlite::Result<Vec<Member>> {
-        let sql = "SELECT id, name, room, role FROM staff ORDER BY id";
-        self.rows(sql, [], |row| {
+    /// Staff with an id above `after`, `limit` of them.
+    pub fn staff(&self, after: u32, limit: u32) -> rusqlite::Result<Vec<Member>> {
+        let sql = "SELECT id, name, room, role FROM staff WHERE id > ?1 ORDER BY id LIMIT ?2";
+        self.rows(sql, params![after, limit], |row| {
             Ok(Member {
                 id: row.get(0)?,
                 name: row.get(1)?,
@@ -156,9 +158,11 @@ impl Store {
         })
     }
 
-    pub fn attendance(&self, date: &str) -> rusqlite::Result<Vec<Presence>> {
-        let sql = "SELECT child, arrived, left FROM attendance WHERE date = ?1 ORDER BY child";
-        self.rows(sql, [date], |row| {
+    /// Who was there on a day, `limit` of them from the `skip`th on.
+    pub fn attendance(&self, date: &str, skip: u32, limit: u32) -> rusqlite::Result<Vec<Presence>> {
+        let sql = "SELECT child, arrived, left FROM attendance WHERE date = ?1 ORDER BY child \
+                   LIMIT ?3 OFFSET ?2";
+        self.rows(sql, params![date, skip, limit], |row| {
             Ok(Presence {
                 child: row.get(0)?,
                 arrived: row.get(1)?,
@@ -167,9 +171,18 @@ impl Store {
         })
     }
 
-    pub fn settings(&self) -> rusqlite::Result<Vec<Setting>> {
-        let sql = "SELECT name, value FROM settings ORDER BY name";
-        self.rows(sql, [], |row| {
+    /// How many were there on a day.
+    pub fn present(&self, date: &str) -> rusqlite::Result<u32> {
+        let reader = self.reader();
+        reader
+            .prepare_cached("SELECT count(*) FROM attendance WHERE date = ?1")?
+            .query_row([date], |row| row.get(0))
+    }
+
+    /// Settings, `limit` of them from the `skip`th on.
+    pub fn settings(&self, skip: u32, limit: u32) -> rusqlite::Result<Vec<Setting>> {
+        let sql = "SELECT name, value FROM settings ORDER BY name LIMIT ?2 OFFSET ?1";
+        self.rows(sql, params![skip, limit], |row| {
             Ok(Setting {
                 name: row.get(0)?,
                 value: row.get(1)?,
