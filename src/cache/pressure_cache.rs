@@ -8,7 +8,7 @@ use super::capacity::{Capacity, Limits};
 use super::clock::{Clock, NEVER};
 use super::freed::freed;
 use super::statistics::{Cause, Counters};
-use super::sweeper::{self, Sweep};
+use super::sweeper::{self, Due, Sweep};
 use super::weigh::{Kept, Metered, Weigh};
 use crate::{CacheStatistics, ConfigFault, Level, Shrink};
 use quick_cache::sync::{GuardResult, PlaceholderGuard};
@@ -45,8 +45,7 @@ pub struct PressureCache<K, V> {
     weigh: Weigh<K, V>,
     ttl: Option<Duration>,
     clock: Clock,
-    /// When the first entry expires, as far as is known: never later than it does.
-    due: AtomicU64,
+    due: Arc<Due>,
     /// Goes on with every invalidation of several entries: what was begun before is not let in after.
     invalidations: AtomicU64,
     counters: Arc<Counters>,
@@ -120,8 +119,8 @@ where
             capacity: Capacity::new(limits, shares, unit, largest),
             weigh,
             ttl,
+            due: Arc::new(Due::new(clock.clone())),
             clock,
-            due: AtomicU64::new(NEVER),
             invalidations: AtomicU64::new(0),
             counters,
             own: Weak::clone(own),
@@ -130,7 +129,7 @@ where
         cache.capacity.change(&cache.table, |_| {});
         if is_swept && ttl.is_some() {
             let own: Weak<PressureCache<K, V>> = Weak::clone(&cache.own);
-            sweeper::register(own);
+            sweeper::register(own, Arc::clone(&cache.due));
         }
         cache
     }
@@ -334,7 +333,7 @@ where
     pub fn sweep(&self) -> u64 {
         let now = self.clock.now();
         // Forgotten before the look: see the sweeper.
-        self.due.store(NEVER, Ordering::Release);
+        self.due.forget();
         let first = Cell::new(NEVER);
         let swept = self.retain(Cause::Expired, |_, entry| {
             let is_live = entry.is_live(|| now);
@@ -343,7 +342,7 @@ where
             }
             is_live
         });
-        self.due.fetch_min(first.get(), Ordering::AcqRel);
+        self.due.lower(first.get());
         swept
     }
 
@@ -560,11 +559,7 @@ where
     /// After the entry is in the table.
     #[inline]
     fn note_due(&self, expires: u64) {
-        if expires < self.due.load(Ordering::Acquire)
-            && self.due.fetch_min(expires, Ordering::AcqRel) > expires
-            && self.ttl.is_some()
-            && !self.clock.is_manual()
-        {
+        if self.due.lower(expires) && self.ttl.is_some() && !self.clock.is_manual() {
             sweeper::wake();
         }
     }
@@ -641,12 +636,6 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    fn due_in(&self) -> Option<Duration> {
-        let due = self.due.load(Ordering::Acquire);
-        let wait = due.saturating_sub(self.clock.now());
-        (due != NEVER).then(|| Duration::from_nanos(wait))
-    }
-
     fn sweep(&self) {
         PressureCache::sweep(self);
     }

@@ -9,8 +9,9 @@
 //! the due time before it looks. Whoever inserts after the look has passed the shard's lock after it,
 //! and finds the due time forgotten.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use super::clock::{Clock, NEVER};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Least time between two sweeps of a cache.
@@ -21,14 +22,47 @@ const REST: u32 = 200;
 
 /// What can be swept.
 pub(super) trait Sweep: Send + Sync {
-    /// How long until an entry is due; `None` while none is.
-    fn due_in(&self) -> Option<Duration>;
     /// Gives back what has expired.
     fn sweep(&self);
 }
 
+/// When the first entry of a cache expires. Apart from the cache: who only wants to know must not be
+/// the last to let go of it, and drop its values with our lock held.
+#[derive(Debug)]
+pub(super) struct Due {
+    clock: Clock,
+    /// Never later than the first entry does.
+    at: AtomicU64,
+}
+
+impl Due {
+    pub(super) fn new(clock: Clock) -> Due {
+        let at = AtomicU64::new(NEVER);
+        Due { clock, at }
+    }
+
+    /// An entry has come into the table that expires then: whether that is earlier than was known.
+    #[inline]
+    pub(super) fn lower(&self, expires: u64) -> bool {
+        expires < self.at.load(Ordering::Acquire)
+            && self.at.fetch_min(expires, Ordering::AcqRel) > expires
+    }
+
+    /// Before a sweep looks.
+    pub(super) fn forget(&self) {
+        self.at.store(NEVER, Ordering::Release);
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let at = self.at.load(Ordering::Acquire);
+        let wait = at.saturating_sub(self.clock.now());
+        (at != NEVER).then(|| Duration::from_nanos(wait))
+    }
+}
+
 struct Known {
     cache: Weak<dyn Sweep>,
+    due: Arc<Due>,
     /// Not before.
     earliest: Instant,
 }
@@ -78,12 +112,13 @@ fn current() -> &'static Sweeper {
 }
 
 /// Sweeps this cache from now on, for as long as it lives.
-pub(super) fn register(cache: Weak<dyn Sweep>) {
+pub(super) fn register(cache: Weak<dyn Sweep>, due: Arc<Due>) {
     let sweeper = current();
     let mut state = sweeper.lock();
     state.caches.retain(|known| known.cache.strong_count() > 0);
     state.caches.push(Known {
         cache,
+        due,
         earliest: Instant::now(),
     });
     if state.has_thread {
@@ -149,7 +184,7 @@ impl State {
     fn next(&self) -> Option<(usize, Duration)> {
         let now = Instant::now();
         let wait = |known: &Known| {
-            let due = known.cache.upgrade()?.due_in()?;
+            let due = known.due.wait()?;
             Some(due.max(known.earliest.saturating_duration_since(now)))
         };
         let waits = self.caches.iter().enumerate();
