@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub const CHILDREN: u32 = 50_000;
 pub const STAFF: u32 = 2_000;
-/// Days of attendance, and how many children a day.
-const DAYS: u32 = 30;
+/// Days of attendance that a database is filled with, unless it is told otherwise.
+pub const DAYS: u32 = 30;
+/// How many children there are each of these days.
 pub const PRESENT_A_DAY: u32 = 5_000;
 pub const SETTINGS: u32 = 5;
 /// Connections that read at the same time.
@@ -22,12 +23,11 @@ const SCHEMA: &str = "
                         role TEXT NOT NULL);
     CREATE TABLE attendance (date TEXT NOT NULL, child INTEGER NOT NULL, arrived TEXT NOT NULL,
                              left TEXT, PRIMARY KEY (date, child)) WITHOUT ROWID;
-    CREATE INDEX attendance_of_child ON attendance (child);
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 ";
 
 /// The version of schema and content. A database of another is made anew.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 #[derive(Serialize)]
 pub struct Child {
@@ -36,6 +36,14 @@ pub struct Child {
     pub born: String,
     pub room: String,
     pub notes: String,
+}
+
+/// A child's day.
+pub struct Visit {
+    pub date: String,
+    pub room: String,
+    pub arrived: String,
+    pub left: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -80,18 +88,19 @@ impl std::fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl Store {
-    /// Opens the database in this folder; fills it when there is none.
-    pub fn open(folder: &Path) -> Result<Store, StoreError> {
+    /// Opens the database in this folder; fills it with so many days of attendance when there is none
+    /// that has them.
+    pub fn open(folder: &Path, days: u32) -> Result<Store, StoreError> {
         let path = folder.join("tothub.sqlite");
         let wrong = |what: String| StoreError {
             path: path.clone(),
             what,
         };
         std::fs::create_dir_all(folder).map_err(|error| wrong(error.to_string()))?;
-        if version(&path) != Some(VERSION) {
+        if version(&path) != Some((VERSION, days)) {
             // Filled beside and renamed, so that a database is whole or not there.
             let beside = folder.join(format!("tothub.sqlite.{}", std::process::id()));
-            fill(&beside).map_err(|error| wrong(error.to_string()))?;
+            fill(&beside, days).map_err(|error| wrong(error.to_string()))?;
             std::fs::rename(&beside, &path).map_err(|error| wrong(error.to_string()))?;
         }
         let readers = (0..READERS)
@@ -190,26 +199,42 @@ impl Store {
         })
     }
 
-    /// On how many of the recorded days this child was there.
-    pub fn days_present(&self, child: u32) -> rusqlite::Result<u32> {
+    /// All recorded visits, by day, as they are read: `walk` is given one after the other.
+    pub fn visits<R, E: From<rusqlite::Error>>(
+        &self,
+        walk: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<Visit>>) -> Result<R, E>,
+    ) -> Result<R, E> {
         let reader = self.reader();
-        reader
-            .prepare_cached("SELECT count(*) FROM attendance WHERE child = ?1")?
-            .query_row([child], |row| row.get(0))
+        let sql = "SELECT date, room, arrived, left FROM attendance JOIN children \
+                   ON children.id = attendance.child ORDER BY date, child";
+        let mut statement = reader.prepare_cached(sql)?;
+        let mut visits = statement.query_map([], |row| {
+            Ok(Visit {
+                date: row.get(0)?,
+                room: row.get(1)?,
+                arrived: row.get(2)?,
+                left: row.get(3)?,
+            })
+        })?;
+        walk(&mut visits)
     }
 }
 
-/// The version of the database here; `None` when there is none that can be read.
-fn version(path: &Path) -> Option<u32> {
+/// The version of the database here and its days of attendance; `None` when there is none that can be
+/// read.
+fn version(path: &Path) -> Option<(u32, u32)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).ok()?;
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .ok()
+    let number = |pragma| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get(0))
+            .ok()
+    };
+    Some((number("user_version")?, number("application_id")?))
 }
 
 /// Makes the same content every time.
-fn fill(path: &Path) -> rusqlite::Result<()> {
+fn fill(path: &Path, days: u32) -> rusqlite::Result<()> {
     let rooms = ["Acorns", "Beeches", "Cedars", "Damsons", "Elms"];
     let room = |number: u32| rooms[number as usize % rooms.len()];
     let mut connection = Connection::open(path)?;
@@ -217,6 +242,7 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.execute_batch(SCHEMA)?;
     connection.pragma_update(None, "user_version", VERSION)?;
+    connection.pragma_update(None, "application_id", days)?;
     let all = connection.transaction()?;
     {
         let mut child = all.prepare("INSERT INTO children VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -252,8 +278,8 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
         }
         let mut present =
             all.prepare("INSERT OR IGNORE INTO attendance VALUES (?1, ?2, ?3, ?4)")?;
-        for day in 1..=DAYS {
-            let date = format!("2026-06-{day:02}");
+        for day in 1..=days {
+            let date = date(day);
             let first = mix(day) % CHILDREN;
             for offset in 0..PRESENT_A_DAY {
                 let id = 1 + (first + offset * 9) % CHILDREN;
@@ -278,6 +304,14 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
         }
     }
     all.commit()
+}
+
+/// The day with this number, from 1 on: months of 28 days, of as many years as are needed, after June
+/// 2026.
+fn date(day: u32) -> String {
+    let (month, day) = ((day - 1) / 30, (day - 1) % 30 + 1);
+    let (year, month) = (2026 + (month + 5) / 12, (month + 5) % 12 + 1);
+    format!("{year}-{month:02}-{day:02}")
 }
 
 /// A number that looks nothing like its neighbour's.
