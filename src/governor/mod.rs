@@ -54,7 +54,7 @@ mod wake;
 mod watch;
 mod worker;
 
-pub use actions::{Shrink, on_thread_park};
+pub use actions::{Shrink, give_back, on_thread_park};
 #[cfg(feature = "http")]
 pub(crate) use command::Pending;
 pub use command::{CommandError, PolicyError, RestartError};
