@@ -63,6 +63,8 @@
 //! | `cli` | no | the program `plimsoll`: `plimsoll analyze` says whether a recorded series is a leak |
 //! | `http` | no | endpoints, live stream, dashboard, and the request layer: see `http` |
 //! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
+//! | `batch` | no | large jobs that keep within memory: see `batch` |
+//! | `rayon` | no | with `batch`, the same on rayon's pool |
 //! | `full` | no | all of them |
 //!
 //! # Limits
@@ -76,6 +78,9 @@
 #![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 
 mod allocator;
+#[cfg(feature = "batch")]
+#[cfg_attr(docsrs, doc(cfg(feature = "batch")))]
+pub mod batch;
 #[cfg(all(feature = "prometheus", not(plimsoll_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod export;
