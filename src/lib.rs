@@ -65,6 +65,8 @@
 //! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
 //! | `cache` | no | caches that give way under pressure: see `cache` |
 //! | `moka`, `lru`, `foyer` | no | caches of these crates take part: see `cache::adapt` |
+//! | `batch` | no | large jobs that keep within memory: see `batch` |
+//! | `rayon` | no | with `batch`, the same on rayon's pool |
 //! | `full` | no | all of them |
 //!
 //! # Limits
@@ -78,6 +80,9 @@
 #![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 
 mod allocator;
+#[cfg(feature = "batch")]
+#[cfg_attr(docsrs, doc(cfg(feature = "batch")))]
+pub mod batch;
 #[cfg(all(feature = "cache", not(plimsoll_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub mod cache;

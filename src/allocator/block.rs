@@ -279,6 +279,14 @@ impl Block {
         }
     }
 
+    /// Allocated minus deallocated, for the owner, whom no order of the loads can mislead.
+    #[cfg(all(feature = "batch", not(plimsoll_loom)))]
+    #[inline]
+    pub(crate) fn net(&self) -> i64 {
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        allocated.wrapping_sub(self.deallocated.load(Ordering::Relaxed)) as i64
+    }
+
     #[cfg(not(plimsoll_loom))]
     fn counts(&self) -> Totals {
         Totals {

@@ -315,6 +315,15 @@ pub(crate) fn own_totals() -> Option<Totals> {
     Some(block.totals())
 }
 
+/// What the calling thread holds by its own count, of which only differences tell something: below
+/// zero where it frees what others allocated. 0 for a thread that counts in the shared block.
+#[cfg(feature = "batch")]
+#[inline]
+pub(crate) fn own_net() -> i64 {
+    let block = LOCAL.try_with(Local::own_block).ok().flatten();
+    block.map_or(0, Block::net)
+}
+
 /// How many forks lie between this process and the one that started the program.
 pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)

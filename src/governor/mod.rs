@@ -21,6 +21,7 @@
 //! | `drill` | a pressure that is made up |
 //! | `event`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
+//! | `lookout` | what a job sees of the monitor |
 //! | `timeline` | what memory was made of, from seconds to weeks back |
 //! | `leak` | whether the program leaks |
 //! | `options` | jemalloc's options, wanted and effective |
@@ -43,6 +44,8 @@ mod leak;
 mod ledger;
 mod level;
 mod lock;
+#[cfg(feature = "batch")]
+mod lookout;
 mod monitor;
 mod options;
 mod owed;
@@ -56,7 +59,7 @@ mod wake;
 mod watch;
 mod worker;
 
-pub use actions::{Shrink, on_thread_park};
+pub use actions::{Shrink, give_back, on_thread_park};
 #[cfg(feature = "http")]
 pub(crate) use command::Pending;
 pub use command::{CommandError, PolicyError, RestartError};
@@ -74,6 +77,8 @@ pub use ledger::{ActionKind, Held, LedgerRow, Skipped};
 pub use level::{Level, Levels, Threshold};
 #[cfg(feature = "http")]
 pub(crate) use lock::lock;
+#[cfg(feature = "batch")]
+pub(crate) use lookout::Lookout;
 pub use monitor::Monitor;
 pub use options::{EffectiveOption, JemallocOptions};
 pub use policy::Policy;

@@ -442,6 +442,11 @@ impl Drop for Monitor {
         drop(threads.wake);
         self.shared.bus.close();
         join(threads.announcer);
+        // What it last saw is not so any more: nobody is to wait for it to change.
+        self.shared
+            .level
+            .store(Level::Normal as u8, Ordering::Relaxed);
+        self.shared.pressure.store(0, Ordering::Relaxed);
         // After the last round, which arms the line.
         total::disarm();
         claim::give_up();

@@ -53,7 +53,7 @@ fn flush_path() -> Option<&'static crate::figures::jemalloc::ctl::Path<3>> {
 
 /// Flushes the calling thread's cache. Runs inside the allocator: the path was translated before
 /// any thread was called.
-fn flush_own() {
+pub(super) fn flush_own() {
     #[cfg(feature = "jemalloc")]
     if let Some(flush) = flush_path() {
         // A thread without a cache refuses this, and has nothing to flush.

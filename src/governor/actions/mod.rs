@@ -2,6 +2,7 @@
 
 mod decay;
 mod flush;
+mod give_back;
 mod purge;
 mod shrink;
 mod trim;
@@ -9,6 +10,7 @@ mod trim;
 pub(super) use decay::Decay;
 pub use flush::on_thread_park;
 pub(super) use flush::{at_park, flush_thread_caches};
+pub use give_back::give_back;
 pub(super) use purge::purge_arenas;
 pub use shrink::Shrink;
 pub(super) use shrink::{Caches, weak};

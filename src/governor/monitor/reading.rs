@@ -55,6 +55,12 @@ impl Monitor {
         f64::from(self.shared.pressure.load(Ordering::Relaxed)) / 1000.0
     }
 
+    /// For a job that keeps within memory: it sees this without keeping the monitor alive.
+    #[cfg(feature = "batch")]
+    pub(crate) fn lookout(&self) -> crate::governor::Lookout {
+        crate::governor::Lookout::new(&self.shared, self.home)
+    }
+
     /// The lines.
     pub fn levels(&self) -> Levels {
         self.policy().levels

@@ -1,0 +1,124 @@
+//! What all jobs keep, whatever they walk: the gate, the size of the next batch, and what was done.
+
+use super::error::{Done, Reason, Stopped};
+use super::gate::{Gate, Pace};
+use super::settings::{Batches, Purge, Settings};
+use super::size::{Law, Plan, Sizer, Taken};
+use std::sync::Arc;
+
+/// See the module.
+pub(super) struct Job {
+    pub(super) settings: Arc<Settings>,
+    pub(super) gate: Gate,
+    sizer: Sizer,
+    done: Done,
+}
+
+/// A batch that is complete, before its work.
+#[derive(Clone, Copy)]
+pub(super) struct Filled {
+    pub(super) plan: Plan,
+    pub(super) items: usize,
+    /// What its items hold; `None` when they were fetched before, and cannot be measured any more.
+    pub(super) held: Option<u64>,
+    /// Whether there may be more.
+    pub(super) was_full: bool,
+}
+
+impl Job {
+    /// A job whose items are of so many bytes each by themselves.
+    pub(super) fn new(batches: &Batches, own_size: usize) -> Job {
+        let settings = Arc::clone(&batches.settings);
+        let is_measured = is_measured();
+        let is_known = is_measured || settings.item_bytes.is_some();
+        let law = Law {
+            budget: settings.budget,
+            share: settings.share,
+            most_items: settings.most_items(is_known),
+            guess: settings.item_bytes,
+            least: own_size.max(1) as u64,
+            is_measured,
+        };
+        settings.progress.runs();
+        Job {
+            gate: Gate::new(&settings),
+            sizer: Sizer::new(law),
+            done: Done::default(),
+            settings,
+        }
+    }
+
+    pub(super) fn plan(&self, pace: Pace) -> Plan {
+        self.sizer.plan(self.gate.room(), pace == Pace::Trickle)
+    }
+
+    /// Notes a batch after its items are gone: how many of them are done, and the most that the work
+    /// held above what the items did.
+    pub(super) fn note(&mut self, batch: &Filled, items_done: usize, work: u64) {
+        let peak = batch.held.unwrap_or_default().saturating_add(work);
+        if let Some(held) = batch.held {
+            let taken = Taken {
+                items: batch.items,
+                held,
+                peak,
+                was_full: batch.was_full,
+                is_short: self.gate.is_short(),
+            };
+            self.sizer.see(&batch.plan, &taken);
+        }
+        let items = items_done as u64;
+        self.done.items = self.done.items.saturating_add(items);
+        self.done.batches = self.done.batches.saturating_add(1);
+        self.done.bytes = self.done.bytes.saturating_add(peak);
+        self.settings.progress.note(items, 1, peak);
+        if self.settings.purge == Purge::EveryBatch {
+            crate::give_back();
+        }
+    }
+
+    pub(super) fn done(&self) -> Done {
+        Done {
+            paused: self.gate.paused(),
+            ..self.done
+        }
+    }
+
+    pub(super) fn finish(&self) -> Done {
+        self.settings.progress.finishes();
+        self.done()
+    }
+
+    pub(super) fn stopped<E>(&self, reason: Reason<E>) -> Stopped<(), E> {
+        let done = self.done();
+        self.settings.progress.stops();
+        let why = match &reason {
+            Reason::Level(level) => level.as_str(),
+            Reason::HeldTooLong(_) => "the longest hold is over",
+            Reason::Ending => "the program is about to end",
+            Reason::Restarting => "a restart waits",
+            Reason::Failed(_) => "its work failed",
+        };
+        tracing::warn!(items = done.items, why, "a job stops before its end");
+        Stopped {
+            done,
+            resume: (),
+            reason,
+        }
+    }
+}
+
+/// Whether allocations are counted at all. Rust has allocated before anybody asks.
+pub(super) fn is_measured() -> bool {
+    crate::heap().allocations() > 0
+}
+
+/// What the calling thread holds now, of which only differences tell something.
+pub(super) fn held_now() -> i64 {
+    crate::allocator::local::own_net()
+}
+
+/// What so many items hold that were fetched since `before`, with their places in the batch.
+pub(super) fn held_since(before: i64, items: usize, size: usize) -> u64 {
+    let fetched = held_now().wrapping_sub(before).max(0) as u64;
+    fetched.saturating_add((items as u64).saturating_mul(size as u64))
+}
