@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::scenario::{Rates, Scenario};
+use crate::store;
 use crate::values::{bytes, choice, number};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
               [--leak-mib-per-second N] [--rate-mib-per-minute N]
               [--cooldown SECONDS] [--sustained SECONDS] [--budget RESTARTS_AN_HOUR]
               [--port N] [--admin PORT] [--data FOLDER] [--record FILE] [--record-interval-ms N]
+              [--attendance-days N] [--report in-batches|all-at-once]
 
   --scenario none          only answers (default)
   --scenario leak          forgets memory for as long as it runs
@@ -40,6 +42,9 @@ usage: tothub [--scenario NAME] [--for SECONDS] [--governor on|off|watchdog]
   --port N                 on 127.0.0.1 (default 5000; 0 takes a free one)
   --admin PORT             the dashboard there as well, on a thread of its own (0 takes a free one)
   --data FOLDER            for database and state (default target/tothub)
+  --attendance-days N      5000 visits each, 1 to 1000 (default 30)
+  --report in-batches      makes the nightly report, in batches that follow the memory there is, and ends
+  --report all-at-once     the same with all visits in memory, as others do
   --record FILE            writes a CSV of the heap: t_seconds,bytes,blocks
   --record-interval-ms N   a row every so often, 1 to 3600000 (default 500)
 ";
@@ -49,6 +54,12 @@ pub enum Governor {
     Off,
     On,
     Watchdog,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    InBatches,
+    AllAtOnce,
 }
 
 #[derive(Debug)]
@@ -65,6 +76,8 @@ pub struct Flags {
     pub port: u16,
     pub admin: Option<u16>,
     pub data: PathBuf,
+    pub attendance_days: u32,
+    pub report: Option<Kind>,
     pub record: Option<PathBuf>,
     pub record_interval: Duration,
 }
@@ -90,6 +103,8 @@ impl Flags {
             port: 5000,
             admin: None,
             data: PathBuf::from("target/tothub"),
+            attendance_days: store::DAYS,
+            report: None,
             record: None,
             record_interval: Duration::from_millis(500),
         };
@@ -137,6 +152,14 @@ impl Flags {
                 "--port" => flags.port = number(&flag, &value()?, 0, 65_535)? as u16,
                 "--admin" => flags.admin = Some(number(&flag, &value()?, 0, 65_535)? as u16),
                 "--data" => flags.data = PathBuf::from(value()?),
+                "--attendance-days" => {
+                    flags.attendance_days = number(&flag, &value()?, 1, 1000)? as u32;
+                }
+                "--report" => {
+                    let choices = ["in-batches", "all-at-once"];
+                    let kinds = [Kind::InBatches, Kind::AllAtOnce];
+                    flags.report = Some(kinds[choice(&flag, &value()?, choices)?]);
+                }
                 "--record" => flags.record = Some(PathBuf::from(value()?)),
                 "--record-interval-ms" => {
                     let milliseconds = number(&flag, &value()?, 1, 3_600_000)?;

@@ -30,14 +30,16 @@ mod values;
 mod watchdog;
 
 use caches::Caches;
-use flags::{Flags, Governor};
+use flags::{Flags, Governor, Kind};
 use gate::{Gate, Guarded, Peer};
+use plimsoll::batch::Batches;
 use plimsoll::http::{Admin, RequestLayer, RequestSettings, Server};
-use plimsoll::{EventKind, Fault, Monitor, Restart};
+use plimsoll::{EventKind, Fault, Level, Monitor, Restart};
+use report::Report;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::Store;
 
 #[global_allocator]
@@ -47,6 +49,8 @@ static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
 pub struct App {
     store: Arc<Store>,
     caches: Caches,
+    /// How large jobs are done.
+    batches: Batches,
     monitor: Arc<Monitor>,
     requests: RequestLayer,
     gate: Arc<Gate>,
@@ -82,12 +86,15 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(kind) = flags.report {
+        return report_and_end(flags, kind);
+    }
     // First of all: who connects from now on waits, and is not refused.
     let listener = listen(flags.port)?;
     if let Some(path) = &flags.record {
         record::start(path, flags.record_interval)?;
     }
-    let store = Arc::new(Store::open(&flags.data)?);
+    let store = Arc::new(Store::open(&flags.data, flags.attendance_days)?);
     let caches = Caches::new()?;
     let gate = Arc::new(Gate::default());
     // Two workers: a small service on a small machine.
@@ -104,12 +111,19 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     )?);
     #[cfg(unix)]
     monitor.hand_over("http", &listener)?;
+    // Half a minute above the line at which the program may restart, then a trickle.
+    let batches = Batches::builder()
+        .monitor(&monitor)
+        .pause_while(Level::Restart)
+        .stop_when_ending(true)
+        .build()?;
     // The dashboard is watched by, like health and metrics.
     let requests = RequestSettings::default().exempt("/");
     let requests = RequestLayer::with(Arc::clone(&monitor), requests);
     let app = Arc::new(App {
         store,
         caches,
+        batches,
         monitor,
         requests,
         gate,
@@ -169,6 +183,32 @@ fn start_monitor(
         builder = builder.observe_only();
     }
     builder.start()
+}
+
+/// The nightly report as a command: in a small container, where it belongs.
+fn report_and_end(flags: &Flags, kind: Kind) -> Result<(), Box<dyn std::error::Error>> {
+    let store = Store::open(&flags.data, flags.attendance_days)?;
+    let begun = Instant::now();
+    let (report, how) = match kind {
+        Kind::AllAtOnce => (Report::all_at_once(&store)?, "all at once".to_owned()),
+        Kind::InBatches => {
+            let mut builder = Monitor::builder();
+            if let Some(bytes) = flags.limit {
+                builder = builder.limit(bytes);
+            }
+            let monitor = builder.start()?;
+            let batches = Batches::builder().monitor(&monitor).build()?;
+            let (report, done) = Report::in_batches(&store, &batches)?;
+            (report, format!("in {} batches", done.batches))
+        }
+    };
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    println!(
+        "{how}, in {:.2} s, with at most {:.1} MiB on the heap",
+        begun.elapsed().as_secs_f64(),
+        plimsoll::heap().peak_bytes() as f64 / f64::from(1 << 20)
+    );
+    Ok(())
 }
 
 /// The surface of the program, which the routes have and, if wanted, a port of its own.

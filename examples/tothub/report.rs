@@ -1,34 +1,113 @@
-//! The nightly report: one walk over all children, a batch at a time.
+//! The nightly report: how long children were there, by room, over all recorded visits.
 
-use crate::store::Store;
+use crate::store::{Store, Visit};
+use plimsoll::batch::{Batches, Done, InBatches, Reason};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Children read at once.
-const BATCH: u32 = 1_000;
+use std::fmt;
 
 #[derive(Default, Serialize)]
 pub struct Report {
-    pub children: u64,
-    pub days_present: u64,
-    pub with_allergies: u64,
-    pub by_room: BTreeMap<String, u64>,
+    visits: u64,
+    days: u64,
+    by_room: BTreeMap<String, Room>,
+    #[serde(skip)]
+    last_day: String,
 }
 
-pub fn nightly(store: &Store) -> rusqlite::Result<Report> {
-    let mut report = Report::default();
-    let mut last = 0;
-    loop {
-        let batch = store.children(last, BATCH)?;
-        let Some(end) = batch.last() else {
-            return Ok(report);
-        };
-        last = end.id;
-        for child in batch {
-            report.children += 1;
-            report.days_present += u64::from(store.days_present(child.id)?);
-            report.with_allergies += u64::from(!child.notes.ends_with("none."));
-            *report.by_room.entry(child.room).or_default() += 1;
+#[derive(Default, Serialize)]
+struct Room {
+    visits: u64,
+    minutes: u64,
+    /// Children who were not collected by the end of the day.
+    not_collected: u64,
+}
+
+#[derive(Debug)]
+pub enum ReportError {
+    Database(rusqlite::Error),
+    /// What was done until then is thrown away: the report is made again another time.
+    Stopped(Done, Reason<rusqlite::Error>),
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReportError::Database(error) => write!(f, "the report failed: {error}"),
+            ReportError::Stopped(done, reason) => {
+                write!(
+                    f,
+                    "the report stopped after {} visits: {reason}",
+                    done.items
+                )
+            }
         }
     }
+}
+
+impl std::error::Error for ReportError {}
+
+impl From<rusqlite::Error> for ReportError {
+    fn from(error: rusqlite::Error) -> ReportError {
+        ReportError::Database(error)
+    }
+}
+
+impl ReportError {
+    /// Whether it is for want of memory, and may go well later.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, ReportError::Stopped(_, reason) if !matches!(reason, Reason::Failed(_)))
+    }
+}
+
+impl Report {
+    /// In batches, as large as memory allows.
+    pub fn in_batches(store: &Store, batches: &Batches) -> Result<(Report, Done), ReportError> {
+        let mut report = Report::default();
+        let done = store.visits(|visits| {
+            let job = visits.in_batches(batches).try_run(|batch| {
+                for visit in batch.drain(..) {
+                    report.note(&visit?);
+                }
+                Ok(())
+            });
+            job.map_err(|stopped| ReportError::Stopped(stopped.done, stopped.reason))
+        })?;
+        Ok((report, done))
+    }
+
+    /// All visits first, then the report: as it was before it met a small container.
+    pub fn all_at_once(store: &Store) -> Result<Report, ReportError> {
+        let visits = store.visits(|visits| visits.collect::<rusqlite::Result<Vec<_>>>())?;
+        let mut report = Report::default();
+        visits.iter().for_each(|visit| report.note(visit));
+        Ok(report)
+    }
+
+    /// In order of days.
+    fn note(&mut self, visit: &Visit) {
+        self.visits += 1;
+        if visit.date != self.last_day {
+            self.days += 1;
+            self.last_day.clone_from(&visit.date);
+        }
+        if !self.by_room.contains_key(&visit.room) {
+            self.by_room.insert(visit.room.clone(), Room::default());
+        }
+        let Some(room) = self.by_room.get_mut(&visit.room) else {
+            return;
+        };
+        room.visits += 1;
+        match visit.left.as_deref().map(minutes) {
+            Some(left) => room.minutes += left.saturating_sub(minutes(&visit.arrived)),
+            None => room.not_collected += 1,
+        }
+    }
+}
+
+/// Of a time like `16:05`, since midnight.
+fn minutes(time: &str) -> u64 {
+    let (hours, minutes) = time.split_once(':').unwrap_or_default();
+    let number = |digits: &str| digits.parse::<u64>().unwrap_or(0);
+    number(hours) * 60 + number(minutes)
 }

@@ -1,14 +1,17 @@
 //! The routes.
 
 use crate::caches::{Page, Pages};
+use crate::report::Report;
 use crate::store::{CHILDREN, PRESENT_A_DAY, SETTINGS, STAFF};
-use crate::{App, admin, gate, report};
-use axum::body::Bytes;
+use crate::{App, admin, gate};
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use plimsoll::batch::StreamInBatches;
 use plimsoll::http::carry;
 use serde::Serialize;
 use serde_json::json;
@@ -20,6 +23,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/api/children", get(children))
+        .route("/api/children/export", get(export))
         .route("/api/staff", get(staff))
         .route("/api/attendance", get(attendance))
         .route("/api/settings", get(settings))
@@ -108,9 +112,45 @@ fn page(fields: &HashMap<String, String>, rows: u32) -> Result<Page, Problem> {
     Ok(Page { number, limit })
 }
 
+/// All children as lines of JSON, a batch of them at a time: a client that reads slowly holds up nothing
+/// but its own answer.
+async fn export(State(app): State<Arc<App>>) -> Response {
+    let store = Arc::clone(&app.store);
+    let children = stream::try_unfold(0, move |last| {
+        let store = Arc::clone(&store);
+        async move {
+            let some = reading(move || store.children(last, 500)).await?;
+            let next = some.last().map(|child| child.id);
+            Ok::<_, Problem>(
+                next.map(|next| (stream::iter(some.into_iter().map(Ok::<_, Problem>)), next)),
+            )
+        }
+    });
+    let lines = children
+        .try_flatten()
+        .in_batches(&app.batches)
+        .map(|batch| {
+            let mut lines = Vec::new();
+            for child in batch.map_err(std::io::Error::other)? {
+                let child = child.map_err(|_| std::io::Error::other("the database failed"))?;
+                serde_json::to_writer(&mut lines, &child)?;
+                lines.push(b'\n');
+            }
+            Ok::<_, std::io::Error>(Bytes::from(lines))
+        });
+    let head = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (head, Body::from_stream(lines)).into_response()
+}
+
 async fn nightly(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let report = reading(move || report::nightly(&app.store)).await?;
-    Ok(Json(report).into_response())
+    let made =
+        tokio::task::spawn_blocking(carry(move || Report::in_batches(&app.store, &app.batches)));
+    match made.await {
+        Ok(Ok((report, _))) => Ok(Json(report).into_response()),
+        Ok(Err(error)) if error.is_for_now() => Err(Problem::later(error.to_string())),
+        Ok(Err(error)) => Err(Problem::internal(error.to_string())),
+        Err(error) => Err(Problem::internal(error.to_string())),
+    }
 }
 
 /// Runs a query where it may wait for the disk, on account of the request.
@@ -179,6 +219,15 @@ impl Problem {
         Problem {
             status: StatusCode::BAD_REQUEST,
             body: json!({ "field": name, "value": value, "expected": expected }),
+        }
+    }
+
+    /// For want of memory: worth another try.
+    fn later(detail: String) -> Problem {
+        tracing::warn!(detail, "a request is put off");
+        Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            body: json!({ "detail": detail, "retry_after_seconds": 60 }),
         }
     }
 

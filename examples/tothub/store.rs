@@ -306,11 +306,10 @@ fn fill(path: &Path, days: u32) -> rusqlite::Result<()> {
     all.commit()
 }
 
-/// The day with this number, from 1 on: months of 28 days, of as many years as are needed, after June
-/// 2026.
+/// The day with this number, from 1 on: the first 28 of each month, from June 2026 on.
 fn date(day: u32) -> String {
-    let (month, day) = ((day - 1) / 30, (day - 1) % 30 + 1);
-    let (year, month) = (2026 + (month + 5) / 12, (month + 5) % 12 + 1);
+    let (months, day) = ((day - 1) / 28 + 5, (day - 1) % 28 + 1);
+    let (year, month) = (2026 + months / 12, months % 12 + 1);
     format!("{year}-{month:02}-{day:02}")
 }
 
