@@ -120,6 +120,7 @@ fn every_route_answers_with_the_fields_of_the_contract() {
         details["caches"],
         json!([{ "name": "pages", "bytes": 5000 }])
     );
+    assert_eq!(details["caches_are_late"], false);
     assert_fields(
         &get(address, READS[2]).json(),
         "verdict pattern slope_bytes_per_hour slope_low slope_high confidence seconds_to_limit \
@@ -498,6 +499,22 @@ fn a_server_that_is_dropped_has_ended() {
     let again = Admin::new(monitor).serve(&address.to_string()).unwrap();
     assert_eq!(get(again.address(), "/api/system/memory-stats").status, 200);
     drop(kept);
+}
+
+/// What it keeps for itself is kept once, however often it is begun anew.
+#[cfg(feature = "jemalloc")]
+#[test]
+fn servers_that_follow_each_other_share_one_arena() {
+    let (monitor, _one) = monitor();
+    let arenas = || {
+        let server = Admin::new(Arc::clone(&monitor)).serve("127.0.0.1:0");
+        let stats = get(server.unwrap().address(), READS[0]).json();
+        stats["allocator"]["arenas"].as_u64().unwrap()
+    };
+    let first = arenas();
+    for _ in 0..4 {
+        assert_eq!(arenas(), first);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The admin surface of one program: what it serves, and to whom.
 
 use super::access::{Access, TokenError};
+use super::caches::Caches;
 use super::requests::RequestLayer;
 use super::routes;
 use super::server::{ServeError, Server};
@@ -32,14 +33,17 @@ pub struct Admin {
     pub(super) monitor: Arc<Monitor>,
     pub(super) requests: Option<RequestLayer>,
     pub(super) access: Access,
+    pub(super) caches: Caches,
     pub(super) commands: Arc<Semaphore>,
 }
 
 impl Admin {
     /// The surface of this monitor: for this machine alone, until a token is set.
     pub fn new(monitor: impl Into<Arc<Monitor>>) -> Admin {
+        let monitor = monitor.into();
         Admin {
-            monitor: monitor.into(),
+            caches: Caches::new(Arc::clone(&monitor)),
+            monitor,
             requests: None,
             access: Access::default(),
             commands: Arc::new(Semaphore::new(MOST_COMMANDS)),

@@ -111,8 +111,13 @@ impl Monitor {
     /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
     /// Renews jemalloc's statistics: some tens of microseconds.
     pub fn diagnosis(&self) -> Option<Diagnosis> {
+        self.diagnosis_with(self.shared.caches.bytes())
+    }
+
+    /// [`diagnosis`](Self::diagnosis) where it is known what the caches say they hold.
+    pub(crate) fn diagnosis_with(&self, cache_bytes: u64) -> Option<Diagnosis> {
         let process = ProcessFigures::read(&self.roots).ok()?;
-        Some(Diagnosis::new(&process, self.shared.caches.bytes()))
+        Some(Diagnosis::new(&process, cache_bytes))
     }
 
     /// The last samples at the monitor's interval, from the oldest.

@@ -39,7 +39,8 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
     responses((status = 200, body = MemoryDetails))
 )]
 pub(super) async fn details(State(admin): State<Admin>) -> Response {
-    ok(&MemoryDetails::of(&admin.monitor))
+    let caches = admin.caches.ask().await;
+    ok(&MemoryDetails::of(&admin.monitor, caches))
 }
 
 /// The verdict on whether the program leaks.
