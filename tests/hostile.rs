@@ -436,6 +436,8 @@ impl Generator {
         let address = target.address;
         let by = self.any(&[
             "X-Forwarded-For: 192.0.2.1",
+            "X-Forwarded-Proto: https",
+            "Via: 1.1 proxy",
             "Forwarded: for=192.0.2.1",
             "X-Real-IP: ::1",
         ]);
