@@ -91,6 +91,12 @@ impl Monitor {
         self.shared.bus.recent()
     }
 
+    /// How many events there were.
+    #[cfg(feature = "http")]
+    pub(crate) fn event_count(&self) -> u64 {
+        self.shared.bus.count()
+    }
+
     /// Whether new work is better refused: memory is critical, or a restart is due and the budget
     /// is spent. One load: cheap enough for every request.
     pub fn is_shedding(&self) -> bool {

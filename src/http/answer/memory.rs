@@ -256,13 +256,3 @@ impl Optimised {
         }
     }
 }
-
-/// A drill that has begun.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct DrillBegun {
-    /// The share of the limit that is pretended to be used.
-    pub(crate) pressure: f64,
-    pub(crate) seconds: f64,
-    /// Whether the restart happens too, within cooldown and budget.
-    pub(crate) restart: bool,
-}

@@ -2,14 +2,18 @@
 //!
 //! | file | of |
 //! |---|---|
-//! | `memory` | `memory-stats`, `memory-details`, `optimize`, `drill` |
+//! | `memory` | `memory-stats`, `memory-details`, `optimize` |
+//! | `drill` | `drill` |
 //! | `leak` | `leak-analysis` |
 //! | `restart` | `auto-restart/status`, `config` and `restart` |
 //! | `performance` | `performance` |
 //! | `event` | events, ledger rows and restarts, wherever they stand |
+//! | `faults` | the fields of a command that are wrong |
 //! | `live` | the messages of `live` |
 
+pub(super) mod drill;
 pub(super) mod event;
+mod faults;
 pub(super) mod leak;
 pub(super) mod live;
 pub(super) mod memory;
