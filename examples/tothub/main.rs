@@ -32,7 +32,7 @@ mod watchdog;
 use flags::{Flags, Governor};
 use gate::{Gate, Guarded, Peer};
 use pages::Pages;
-use plimsoll::http::{Admin, RequestLayer, RequestSettings, Server};
+use plimsoll::http::{Admin, RequestLayer, Server};
 use plimsoll::{EventKind, Fault, Monitor, Restart};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -104,9 +104,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     )?);
     #[cfg(unix)]
     monitor.hand_over("http", &listener)?;
-    // The dashboard is watched by, like health and metrics.
-    let requests = RequestSettings::default().exempt("/");
-    let requests = RequestLayer::with(Arc::clone(&monitor), requests);
+    let requests = RequestLayer::new(Arc::clone(&monitor));
     let app = Arc::new(App {
         store,
         pages,
