@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A cache adds up what it holds within microseconds; another thread is woken within milliseconds,
-/// also while all processors are busy.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// A cache adds up what it holds within microseconds, and a thread is woken within milliseconds; on a
+/// machine with too much to do it was seen to take a tenth of a second.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Asks the caches of one program.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl Caches {
         let answered = told.wait_for(|told| told.question >= question);
         let is_late = tokio::time::timeout(PATIENCE, answered).await.is_err();
         if is_late && !is_told.swap(true, Ordering::Relaxed) {
-            tracing::warn!("a cache does not say what it holds: does it wait for a lock?");
+            tracing::warn!("a cache does not say in time what it holds: does it wait for a lock?");
         } else if !is_late {
             is_told.store(false, Ordering::Relaxed);
         }
