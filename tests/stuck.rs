@@ -215,6 +215,10 @@ impl Stuck {
             milliseconds(0.99),
             milliseconds(1.0)
         );
+        if what == "memory-stats" {
+            // The machine may have other things to do once in a while.
+            assert!(milliseconds(0.9) <= 50.0, "{took:?}");
+        }
     }
 }
 
