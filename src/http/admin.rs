@@ -59,6 +59,9 @@ impl Admin {
     /// Asks for `Authorization: Bearer` and this token, of everybody, and only then serves others
     /// than this machine. Compared in constant time.
     ///
+    /// To be set wherever a proxy stands in front: those that say nothing of themselves in a header are
+    /// taken for this machine, and all whom they ask for with them.
+    ///
     /// # Errors
     ///
     /// Less than 16 or more than 256 characters, or any that is not visible ASCII.
@@ -68,7 +71,8 @@ impl Admin {
     }
 
     /// Answers to this name in `Host`, beside loopback names and addresses: what a browser calls the
-    /// machine, without a port.
+    /// machine, without a port. A proxy in front has to pass `Host` on as it came, since commands and the
+    /// live stream are only taken from a page of the same origin.
     pub fn allow_host(mut self, name: impl Into<String>) -> Admin {
         self.access.allow_host(name.into());
         self
