@@ -76,6 +76,12 @@ impl Monitor {
         self.shared.started_at
     }
 
+    /// How long it has run, by a clock that stands still while the machine sleeps.
+    #[cfg(feature = "http")]
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.shared.uptime()
+    }
+
     /// The limit, as last read.
     pub fn limit(&self) -> Limit {
         *lock(&self.shared.limit)
