@@ -396,6 +396,28 @@ fn a_change_of_the_policy_is_in_force_at_once_and_a_wrong_one_changes_nothing() 
 }
 
 #[test]
+fn of_two_changes_at_once_none_undoes_the_other() {
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    let address = server.address();
+    let before = monitor.policy();
+    let change = |body: String| {
+        let answer = post(address, "/api/system/auto-restart/config", &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    for number in 1..=50 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| change(format!("{{\"cooldown_seconds\": {number}}}")));
+            scope.spawn(|| change(format!("{{\"sustained_seconds\": {number}}}")));
+        });
+        let seconds = Duration::from_secs(number);
+        let policy = monitor.policy();
+        assert_eq!((policy.cooldown, policy.sustained), (seconds, seconds));
+    }
+    monitor.set_policy(before).unwrap();
+}
+
+#[test]
 fn a_restart_that_cannot_be_says_why() {
     let (monitor, _one) = monitor();
     let server = served(&monitor);

@@ -9,7 +9,7 @@ use crate::governor::Monitor;
 use axum::Router;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Commands that are under way at once. They wait for each other in any case.
 const MOST_COMMANDS: usize = 4;
@@ -35,6 +35,8 @@ pub struct Admin {
     pub(super) access: Access,
     pub(super) caches: Caches,
     pub(super) commands: Arc<Semaphore>,
+    /// Held from reading the policy to its change being in force: of two changes none undoes the other.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 impl Admin {
@@ -47,6 +49,7 @@ impl Admin {
             requests: None,
             access: Access::default(),
             commands: Arc::new(Semaphore::new(MOST_COMMANDS)),
+            changing: Arc::default(),
         }
     }
 

@@ -51,6 +51,7 @@ pub(super) async fn config(
 ) -> Result<Response, Problem> {
     let change = body::read(&headers, sent).await?;
     let _permit = permit(&admin)?;
+    let _one = admin.changing.lock().await;
     let policy = changed(admin.monitor.policy(), &change).map_err(Problem::fields)?;
     let pending = admin
         .monitor
