@@ -481,6 +481,7 @@ fn the_page_asks_for_nothing_from_elsewhere() {
         policy.starts_with("default-src 'none'; script-src 'self'"),
         "{policy}"
     );
+    let mut assets = 0;
     for attribute in ["src=\"", "href=\""] {
         for (_, rest) in page
             .body
@@ -501,8 +502,10 @@ fn the_page_asks_for_nothing_from_elsewhere() {
             let kept = asset.header("cache-control").unwrap();
             assert!(kept.contains("immutable"), "{target}: {kept}");
             assert!(asset.body.len() > 1_000, "{target}");
+            assets += 1;
         }
     }
+    assert_eq!(assets, 2, "a script and a style sheet");
 }
 
 #[test]

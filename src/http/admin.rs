@@ -102,7 +102,9 @@ impl Admin {
     }
 
     /// Serves on a thread of its own, named `plimsoll-http`, with memory of its own, until the server
-    /// is dropped: it answers while all other threads are busy, and while no memory is to be had.
+    /// is dropped: it answers while all other threads are busy, and while no memory is to be had. A
+    /// second thread, `plimsoll-caches`, asks the program's caches what they hold, so that one that waits
+    /// for a lock holds up nothing.
     ///
     /// # Errors
     ///
