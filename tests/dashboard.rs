@@ -11,6 +11,8 @@
 
 mod tothub;
 
+use plimsoll::Monitor;
+use plimsoll::http::Admin;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -78,6 +80,22 @@ fn a_person_sees_what_happens_and_can_do_something_about_it() {
         let picture = std::fs::metadata(pictures.join(format!("{name}.png"))).unwrap();
         assert!(picture.len() > 10_000, "{name}.png is nearly nothing");
     }
+}
+
+#[test]
+fn who_gives_no_token_is_asked_once_and_who_gives_it_sees_figures() {
+    const TOKEN: &str = "a-token-that-is-long-enough";
+    let admin = Admin::new(Monitor::builder().limit(8 << 30).start().unwrap());
+    let server = admin.token(TOKEN).unwrap().serve("127.0.0.1:0").unwrap();
+    let output = Command::new(program(&["node", "nodejs"]))
+        .arg(folder().join("token.mjs"))
+        .arg(server.address().to_string())
+        .arg(program(&["chromium", "chromium-browser", "google-chrome"]))
+        .arg(TOKEN)
+        .output()
+        .expect("node runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 /// What is embedded is what the sources make: nobody edits it by hand, and nobody forgets to build.

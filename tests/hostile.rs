@@ -356,23 +356,20 @@ impl Generator {
     /// Two lengths, or none that is one.
     fn smuggled(&mut self, target: Target) -> Attack {
         let inner = "GET /api/system/memory-stats HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let (more, right): (_, &'static [u16]) = match self.0.random_range(0..5) {
-            0 => ("Content-Length: 5\r\nContent-Length: 6\r\n", &[400]),
-            1 => ("Content-Length: -1\r\n", &[400]),
-            2 => ("Content-Length: 0x10\r\n", &[400]),
-            3 => ("Transfer-Encoding: chunked, identity\r\n", &[400]),
+        let more = match self.0.random_range(0..5) {
+            0 => "Content-Length: 5\r\nContent-Length: 6\r\n",
+            1 => "Content-Length: -1\r\n",
+            2 => "Content-Length: 0x10\r\n",
+            3 => "Transfer-Encoding: chunked, identity\r\n",
             // The chunks count, and they are none.
-            _ => (
-                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-                &[400, 413],
-            ),
+            _ => "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         };
         let line = format!("POST {}", COMMANDS[2]);
         let bytes = self.request(target, &line, more, inner);
         Attack {
             kind: "smuggled",
             bytes,
-            right,
+            right: &[400],
         }
     }
 
@@ -436,6 +433,8 @@ impl Generator {
         let address = target.address;
         let by = self.any(&[
             "X-Forwarded-For: 192.0.2.1",
+            "X-Forwarded-Proto: https",
+            "Via: 1.1 proxy",
             "Forwarded: for=192.0.2.1",
             "X-Real-IP: ::1",
         ]);

@@ -9,6 +9,7 @@ use client::{Answer, ask, get, post};
 use plimsoll::http::{Admin, RequestLayer, ServeError, Server, router};
 use plimsoll::{Level, Monitor, Plimsoll, Restart, Shrink};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,6 +121,7 @@ fn every_route_answers_with_the_fields_of_the_contract() {
         details["caches"],
         json!([{ "name": "pages", "bytes": 5000 }])
     );
+    assert_eq!(details["caches_are_late"], false);
     assert_fields(
         &get(address, READS[2]).json(),
         "verdict pattern slope_bytes_per_hour slope_low slope_high confidence seconds_to_limit \
@@ -204,7 +206,9 @@ fn what_is_answered_is_what_the_document_says() {
         );
         let content = document.pointer(&pointer);
         let content = content.unwrap_or_else(|| panic!("{pointer} is not in the document"));
-        let schema = &content.as_object().unwrap().values().next().unwrap()["schema"];
+        let kind = answer.header("content-type").unwrap();
+        let schema = &content[kind]["schema"];
+        assert!(schema.is_object(), "{method} {path}: {kind} of {content}");
         let validator = strict(&document, schema);
         let value = answer.json();
         let errors: Vec<_> = validator
@@ -229,6 +233,79 @@ fn what_is_answered_is_what_the_document_says() {
         fields.extend(change.as_object().unwrap().clone());
         assert!(!validator.is_valid(&wrong), "{change}");
     }
+}
+
+/// Who reads the document and nothing else knows what may be sent, what is refused, and how to be let in.
+#[test]
+fn what_may_be_sent_is_what_the_document_says() {
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    let address = server.address();
+    let document = get(address, "/api/system/openapi.json").json();
+    let body = |path: &str| {
+        let path = path.replace('/', "~1");
+        let pointer = format!("/paths/{path}/post/requestBody/content/application~1json/schema");
+        strict(&document, document.pointer(&pointer).unwrap())
+    };
+    let (config, drill) = (
+        "/api/system/auto-restart/config",
+        "/api/system/memory/drill",
+    );
+    let before = monitor.policy();
+    // And whether it is taken.
+    for (path, sent, is_right) in [
+        (config, json!({}), true),
+        (
+            config,
+            json!({ "restart": null, "horizon_seconds": null }),
+            true,
+        ),
+        (
+            config,
+            json!({ "levels": { "restart": { "enter": 0.81 } } }),
+            true,
+        ),
+        (
+            config,
+            json!({ "levels": { "restart": { "enter": 1.5 } } }),
+            false,
+        ),
+        (config, json!({ "levels": { "top": {} } }), false),
+        (config, json!({ "cooldown_seconds": null }), false),
+        (config, json!({ "cooldown_seconds": -1 }), false),
+        (config, json!({ "budget_per_hour": 2.5 }), false),
+        (config, json!({ "drain_deadline_seconds": 4000 }), false),
+        (config, json!({ "invented": 1 }), false),
+        (drill, json!({ "pressure": 0, "seconds": 0.01 }), true),
+        (drill, json!({ "seconds": 0 }), false),
+        (drill, json!({ "pressure": 2.1 }), false),
+        (drill, json!({ "restart": "yes" }), false),
+        (drill, json!({ "invented": 1 }), false),
+    ] {
+        let answer = post(address, path, &sent.to_string());
+        let is_taken = [200, 202].contains(&answer.status);
+        assert_eq!(is_taken, is_right, "{path} {sent}: {answer:?}");
+        assert_eq!(body(path).is_valid(&sent), is_right, "{path} {sent}");
+    }
+    monitor.set_policy(before).unwrap();
+    let whole = serde_json::to_value(get(address, READS[3]).json()["policy"].clone()).unwrap();
+    assert!(
+        body(config).is_valid(&whole),
+        "what was answered can be sent"
+    );
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert_eq!(operation["security"], json!([{}, { "token": [] }]));
+            for status in ["400", "401", "403", "421"] {
+                let content = &operation["responses"][status]["content"];
+                let problem = &content["application/problem+json"]["schema"]["$ref"];
+                let is_said = problem == "#/components/schemas/Problem";
+                assert!(is_said, "{method} {path} {status}: {content}");
+            }
+        }
+    }
+    let scheme = &document["components"]["securitySchemes"]["token"]["scheme"];
+    assert_eq!(scheme, "bearer");
 }
 
 /// A schema of the document, with all that it refers to, which lets no field pass that is not named.
@@ -319,6 +396,28 @@ fn a_change_of_the_policy_is_in_force_at_once_and_a_wrong_one_changes_nothing() 
 }
 
 #[test]
+fn of_two_changes_at_once_none_undoes_the_other() {
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    let address = server.address();
+    let before = monitor.policy();
+    let change = |body: String| {
+        let answer = post(address, "/api/system/auto-restart/config", &body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    for number in 1..=50 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| change(format!("{{\"cooldown_seconds\": {number}}}")));
+            scope.spawn(|| change(format!("{{\"sustained_seconds\": {number}}}")));
+        });
+        let seconds = Duration::from_secs(number);
+        let policy = monitor.policy();
+        assert_eq!((policy.cooldown, policy.sustained), (seconds, seconds));
+    }
+    monitor.set_policy(before).unwrap();
+}
+
+#[test]
 fn a_restart_that_cannot_be_says_why() {
     let (monitor, _one) = monitor();
     let server = served(&monitor);
@@ -382,6 +481,7 @@ fn the_page_asks_for_nothing_from_elsewhere() {
         policy.starts_with("default-src 'none'; script-src 'self'"),
         "{policy}"
     );
+    let mut assets = 0;
     for attribute in ["src=\"", "href=\""] {
         for (_, rest) in page
             .body
@@ -402,8 +502,10 @@ fn the_page_asks_for_nothing_from_elsewhere() {
             let kept = asset.header("cache-control").unwrap();
             assert!(kept.contains("immutable"), "{target}: {kept}");
             assert!(asset.body.len() > 1_000, "{target}");
+            assets += 1;
         }
     }
+    assert_eq!(assets, 2, "a script and a style sheet");
 }
 
 #[test]
@@ -498,6 +600,64 @@ fn a_server_that_is_dropped_has_ended() {
     let again = Admin::new(monitor).serve(&address.to_string()).unwrap();
     assert_eq!(get(again.address(), "/api/system/memory-stats").status, 200);
     drop(kept);
+}
+
+/// As when they all come back after a restart.
+#[test]
+fn dashboards_that_ask_at_once_are_answered_from_one_copy() {
+    const DASHBOARDS: usize = 64;
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    let address = server.address();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n",
+        READS[1]
+    );
+    let mut all: Vec<_> = (0..DASHBOARDS)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let mut bodies: Vec<_> = all
+        .iter_mut()
+        .map(|stream| {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text.split_once("\r\n\r\n").unwrap().1.to_owned()
+        })
+        .collect();
+    bodies.sort_unstable();
+    bodies.dedup();
+    assert!(bodies.len() < DASHBOARDS / 4, "{} copies", bodies.len());
+    // And yet nobody misses what he has just done.
+    for number in 1..4 {
+        let details = || get(address, READS[1]).json();
+        let before = details()["ledger"].as_array().unwrap().len();
+        monitor.optimise().unwrap();
+        let after = details()["ledger"].as_array().unwrap().len();
+        assert!(
+            after > before || after == 256,
+            "{number}: {before}, then {after}"
+        );
+    }
+}
+
+/// What it keeps for itself is kept once, however often it is begun anew.
+#[cfg(feature = "jemalloc")]
+#[test]
+fn servers_that_follow_each_other_share_one_arena() {
+    let (monitor, _one) = monitor();
+    let arenas = || {
+        let server = Admin::new(Arc::clone(&monitor)).serve("127.0.0.1:0");
+        let stats = get(server.unwrap().address(), READS[0]).json();
+        stats["allocator"]["arenas"].as_u64().unwrap()
+    };
+    let first = arenas();
+    for _ in 0..4 {
+        assert_eq!(arenas(), first);
+    }
 }
 
 #[test]

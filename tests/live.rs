@@ -362,6 +362,8 @@ fn a_thousand_dashboards_cost_the_monitor_nothing() {
         more_live / CLIENTS as u64 / 1024,
         more_held / CLIENTS as u64 / 1024
     );
+    // Three times what was seen.
+    assert!(more_live / (CLIENTS as u64) < 32 * 1024, "{more_live}");
     assert_eq!(
         account(folder.path()),
         [format!("{CLIENTS} heard ten samples")]

@@ -318,8 +318,9 @@ fn every_response_tells_level_and_time() {
 #[test]
 fn load_is_shed_but_where_the_program_is_watched() {
     let (monitor, _one) = monitor();
-    let settings = RequestSettings::default().retry_after(Duration::from_secs(7));
-    let layer = RequestLayer::with(Arc::clone(&monitor), settings.exempt("/vital"));
+    let settings = RequestSettings::default().retry_after(Duration::from_millis(6_100));
+    let settings = settings.exempt("/vital").exempt("/admin");
+    let layer = RequestLayer::with(Arc::clone(&monitor), settings);
     let app = axum::Router::<()>::new()
         .route("/work", get(async || "done"))
         .route("/vital", get(async || "done"))
@@ -349,7 +350,9 @@ fn load_is_shed_but_where_the_program_is_watched() {
         "/vital",
         "/health",
         "/metrics",
+        "/admin",
         "/admin/api/system/memory-stats",
+        "/admin/metrics",
     ];
     let watched = watched.map(|path| (path, ask(path).0.status));
     monitor
@@ -364,7 +367,10 @@ fn load_is_shed_but_where_the_program_is_watched() {
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["status"], 503);
     for (path, status) in watched {
-        assert_eq!(status, StatusCode::OK, "{path}");
+        // Without the feature there are no metrics, which is no reason to shed.
+        let is_there = path != "/admin/metrics" || cfg!(feature = "prometheus");
+        let right = [StatusCode::NOT_FOUND, StatusCode::OK][usize::from(is_there)];
+        assert_eq!(status, right, "{path}");
     }
     assert_eq!(ask("/work").0.status, StatusCode::OK);
     let figures = layer.figures();
@@ -384,6 +390,20 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+        let writer = self.clone();
+        tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
@@ -398,11 +418,6 @@ impl Write for Log {
 fn slow_requests_are_logged_with_what_they_allocated() {
     let (monitor, _one) = monitor();
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
     let settings = RequestSettings::default()
         .slow(Duration::from_millis(20))
         .very_slow(Duration::from_millis(60))
@@ -416,12 +431,12 @@ fn slow_requests_are_logged_with_what_they_allocated() {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         Ok::<_, Infallible>(response)
     }));
-    tracing::subscriber::with_default(subscriber, || {
+    tracing::subscriber::with_default(log.subscriber(), || {
         for path in ["/0", "/30", "/80"] {
             drop(run(service.call(request(path))).unwrap());
         }
     });
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
     for (line, words) in lines.iter().zip([
@@ -444,29 +459,126 @@ fn slow_requests_are_logged_with_what_they_allocated() {
 }
 
 #[test]
-fn a_request_that_panics_or_is_given_up_is_no_longer_under_way() {
+fn what_did_not_come_to_its_end_is_told_apart_and_counted_with_what_it_allocated() {
     let (monitor, _one) = monitor();
     let layer = by_path(&monitor);
     let mut service = layer.layer(service_fn(async |request: Request<()>| {
+        allocate(1_000_000);
         match request.uri().path() {
             "/panics" => panic!("as it is meant to"),
-            _ => std::future::pending::<()>().await,
+            "/fails" => Err("as it is meant to"),
+            "/breaks" => Ok(with_headers(Breaking)),
+            _ => {
+                std::future::pending::<()>().await;
+                Ok(with_headers(Breaking))
+            }
         }
-        Ok::<_, Infallible>(Response::new(Body::empty()))
     }));
     let panicking = service.call(request("/panics"));
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(panicking)));
     assert!(panicked.is_err());
-    let mut waiting = Box::pin(service.call(request("/waits")));
+    assert!(run(service.call(request("/fails"))).is_err());
+    let broken = run(service.call(request("/breaks"))).unwrap().into_body();
     let context = &mut Context::from_waker(Waker::noop());
+    let frame = http_body::Body::poll_frame(pin!(broken), context);
+    assert!(matches!(frame, Poll::Ready(Some(Err(_)))));
+    let mut waiting = Box::pin(service.call(request("/waits")));
     assert!(waiting.as_mut().poll(context).is_pending());
     let in_flight: Vec<_> = layer.figures().iter().map(|one| one.in_flight).collect();
-    assert_eq!(in_flight, [0, 1]);
+    assert_eq!(in_flight, [0, 0, 0, 1]);
     drop(waiting);
-    for found in layer.figures() {
-        assert_eq!((found.in_flight, found.cancelled, found.count), (0, 1, 0));
+    let figures = layer.figures();
+    let found: Vec<_> = figures
+        .iter()
+        .map(|one| (&*one.route, one.count, one.errors, one.cancelled))
+        .collect();
+    let expected = [
+        ("/breaks", 1, 1, 0),
+        ("/fails", 1, 1, 0),
+        ("/panics", 1, 1, 0),
+        ("/waits", 0, 0, 1),
+    ];
+    assert_eq!(found, expected);
+    for one in figures {
+        assert_eq!(one.in_flight, 0);
+        assert!(one.allocated_bytes >= 1_000_000, "{one:?}");
+        assert!(one.allocated_max >= 1_000_000, "{one:?}");
     }
     // The thread is in no request any more: nothing is carried.
     let (_, found) = measure(|| drop(carry(|| ())));
     assert_eq!(found.allocations, 0);
+}
+
+/// Has nothing to give.
+struct Breaking;
+
+impl http_body::Body for Breaking {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(Some(Err("as it is meant to")))
+    }
+}
+
+#[test]
+fn a_client_that_went_away_after_long_has_met_a_slow_request() {
+    let (monitor, _one) = monitor();
+    let log = Log::default();
+    let settings = RequestSettings::default().slow(Duration::from_millis(20));
+    let layer = RequestLayer::with(monitor, settings.by_path());
+    let mut service = layer.layer(service_fn(async |_: Request<()>| {
+        std::future::pending::<()>().await;
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    }));
+    tracing::subscriber::with_default(log.subscriber(), || {
+        for wait in [0, 30] {
+            let waiting = service.call(request("/waits"));
+            std::thread::sleep(Duration::from_millis(wait));
+            drop(waiting);
+        }
+    });
+    let text = log.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for word in [
+        " WARN ",
+        " slow request",
+        "end=\"cancelled\"",
+        "seconds=0.0",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+    assert!(!text.contains("status="), "{text}");
+    let found = only(&layer);
+    assert_eq!((found.count, found.cancelled, found.slow), (0, 2, 1));
+}
+
+#[test]
+fn what_is_carried_and_stays_where_it_is_counts_once() {
+    let (monitor, _one) = monitor();
+    let layer = by_path(&monitor);
+    let mut service = layer.layer(service_fn(async |request: Request<()>| {
+        let carries = request.uri().path() == "/carries";
+        let work = || allocate(100_000);
+        match carries {
+            true => {
+                carry(move || carry(work)())();
+                carry_future(async move { work() }).await;
+            }
+            false => {
+                work();
+                work();
+            }
+        }
+        Ok::<_, Infallible>(with_headers(Body::empty()))
+    }));
+    drop(run(service.call(request("/carries"))).unwrap());
+    drop(run(service.call(request("/does-not"))).unwrap());
+    let figures = layer.figures();
+    let more = figures[0].allocated_bytes - figures[1].allocated_bytes;
+    // The handle alone.
+    assert!(more < 1_000, "{more} of {figures:?}");
 }

@@ -12,7 +12,7 @@ mod roles;
 
 use client::{get, post};
 use plimsoll::http::Admin;
-use plimsoll::{Monitor, Plimsoll, heap};
+use plimsoll::{Level, Monitor, Plimsoll, Shrink, heap};
 use roles::{MIB, account, command, say};
 use std::fs::OpenOptions;
 use std::hint::black_box;
@@ -20,8 +20,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -48,7 +48,8 @@ fn role() {
         Some(bytes) => builder.limit(bytes),
         None => builder,
     };
-    let server = Admin::new(monitor.start().unwrap());
+    let cache = Arc::new(Guarded(Mutex::new(7)));
+    let server = Admin::new(monitor.cache(&cache).start().unwrap());
     let server = server.serve("127.0.0.1:0").unwrap();
     say(&folder, &server.address().to_string());
     // What comes after may not allocate any more.
@@ -56,6 +57,8 @@ fn role() {
     let mut account = account.unwrap();
     match role.as_str() {
         "spin" => spin(),
+        // Until it is killed.
+        "locked" => std::mem::forget(cache.0.lock().unwrap()),
         "full" => fill_up(),
         "group" => fill_the_group(&folder),
         _ => {}
@@ -83,6 +86,21 @@ fn spin() {
                 }
             }
         });
+    }
+}
+
+/// A cache behind a lock.
+struct Guarded(Mutex<u64>);
+
+impl Shrink for Guarded {
+    fn name(&self) -> &str {
+        "guarded"
+    }
+    fn bytes(&self) -> u64 {
+        *self.0.lock().unwrap()
+    }
+    fn shrink(&self, _: Level) -> u64 {
+        0
     }
 }
 
@@ -197,6 +215,10 @@ impl Stuck {
             milliseconds(0.99),
             milliseconds(1.0)
         );
+        if what == "memory-stats" {
+            // The machine may have other things to do once in a while.
+            assert!(milliseconds(0.9) <= 50.0, "{took:?}");
+        }
     }
 }
 
@@ -215,6 +237,26 @@ fn it_answers_while_all_threads_spin() {
     let child = command("spin", folder.path()).spawn().unwrap();
     let stuck = Stuck::wait_for(child, folder.path());
     stuck.ask("memory-stats", 500, |address| get(address, STATS));
+}
+
+/// What the cache holds is all that nobody can tell.
+#[test]
+fn it_answers_while_a_cache_waits_for_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = command("locked", folder.path()).spawn().unwrap();
+    let stuck = Stuck::wait_for(child, folder.path());
+    let details = get(stuck.address, "/api/system/memory-details");
+    assert_eq!(details.json()["caches_are_late"], true, "{details:?}");
+    for path in ["/api/system/memory-details", "/metrics"] {
+        let address = stuck.address;
+        let waits = std::thread::spawn(move || get(address, path).status);
+        let begun = Instant::now();
+        stuck.ask("memory-stats", 20, |address| get(address, STATS));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let status = waits.join().unwrap();
+        let is_there = path != "/metrics" || cfg!(feature = "prometheus");
+        assert_eq!(status, if is_there { 200 } else { 404 }, "{path}");
+    }
 }
 
 #[test]

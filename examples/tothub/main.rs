@@ -33,7 +33,7 @@ use caches::Caches;
 use flags::{Flags, Governor, Kind};
 use gate::{Gate, Guarded, Peer};
 use plimsoll::batch::Batches;
-use plimsoll::http::{Admin, RequestLayer, RequestSettings, Server};
+use plimsoll::http::{Admin, RequestLayer, Server};
 use plimsoll::{EventKind, Fault, Level, Monitor, Restart};
 use report::Report;
 use std::io::IsTerminal;
@@ -117,9 +117,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         .pause_while(Level::Restart)
         .stop_when_ending(true)
         .build()?;
-    // The dashboard is watched by, like health and metrics.
-    let requests = RequestSettings::default().exempt("/");
-    let requests = RequestLayer::with(Arc::clone(&monitor), requests);
+    let requests = RequestLayer::new(Arc::clone(&monitor));
     let app = Arc::new(App {
         store,
         caches,

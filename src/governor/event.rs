@@ -283,6 +283,12 @@ impl Bus {
         }
     }
 
+    /// How many events there were: another number tells that something has happened.
+    #[cfg(feature = "http")]
+    pub(super) fn count(&self) -> u64 {
+        lock(&self.inner).sequence
+    }
+
     /// The last events, from the oldest.
     pub(super) fn recent(&self) -> Vec<Event> {
         // Memory before the lock: nobody who sends waits for it.

@@ -14,7 +14,7 @@
 //! request that a browser says was caused by another site is refused, whatever it asks.
 
 use super::problem::Problem;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -24,12 +24,19 @@ use subtle::ConstantTimeEq;
 /// A token that can be guessed is none: as many characters as 96 random bits take in base64.
 const SHORTEST_TOKEN: usize = 16;
 
-/// By these a proxy says for whom it asks.
-const PROXY: [HeaderName; 3] = [
+/// By these a proxy says that it is one, and for whom it asks; and by all that begin with
+/// [`FORWARDED`].
+const PROXY: [HeaderName; 6] = [
     header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
+    header::VIA,
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
 ];
+
+/// `X-Forwarded-For`, `-Host`, `-Proto` and the like: some proxies send only one of them.
+const FORWARDED: &str = "x-forwarded-";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -197,17 +204,22 @@ impl Origin {
     }
 }
 
-/// The host that the request names, once.
+/// The host that the request names, once. HTTP/2 names it in `:authority`, and may leave out `Host`.
 fn host(parts: &Parts) -> Result<&str, Problem> {
     let wrong = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST, why);
+    let authority = parts.uri.authority();
     let mut named = parts.headers.get_all(header::HOST).iter();
     let host = match (named.next(), named.next()) {
         (Some(host), None) => host
             .to_str()
             .map_err(|_| wrong("`Host` is not plain text: expected a name or an address"))?,
+        (None, _) if parts.version >= Version::HTTP_2 => {
+            let authority = authority.map(|authority| authority.as_str());
+            return authority.ok_or_else(|| wrong("expected an `:authority`"));
+        }
         _ => return Err(wrong("expected `Host` once")),
     };
-    match parts.uri.authority() {
+    match authority {
         Some(other) if !other.as_str().eq_ignore_ascii_case(host) => {
             Err(wrong("the address asked for is not that of `Host`"))
         }
@@ -224,7 +236,9 @@ fn without_port(host: &str) -> &str {
 
 fn is_local(headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
     let is_loopback = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    is_loopback && !PROXY.iter().any(|name| headers.contains_key(name))
+    let is_proxys =
+        |name: &HeaderName| PROXY.contains(name) || name.as_str().starts_with(FORWARDED);
+    is_loopback && !headers.keys().any(is_proxys)
 }
 
 /// The token of the `Authorization` header, or of a WebSocket's subprotocols.
@@ -317,7 +331,15 @@ mod tests {
             // The name it is called by proves nothing.
             assert_eq!(status(&open, peer, STATS, &[("host", "127.0.0.1")]), 403);
         }
-        for proxy in ["forwarded", "x-forwarded-for", "x-real-ip"] {
+        for proxy in [
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "cf-connecting-ip",
+        ] {
             assert_eq!(
                 status(&open, LOCAL, STATS, &[(proxy, "for=192.0.2.1")]),
                 403
@@ -394,6 +416,29 @@ mod tests {
         assert_eq!(status(&open, LOCAL, STATS, &twice), 400);
         let other = status(&open, LOCAL, "GET http://evil.example/", &[]);
         assert_eq!(other, 400);
+    }
+
+    #[test]
+    fn http_2_may_name_the_host_without_the_header() {
+        let open = access(false);
+        let of = |version, uri: &str, origin: &str| {
+            let request = Request::builder().method(Method::POST).uri(uri);
+            let request = request.version(version).header("origin", origin);
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let peer = LOCAL.map(|peer| peer.parse().unwrap());
+            match open.judge(&parts, parts.uri.path(), peer) {
+                Ok(()) => 200,
+                Err(problem) => problem.into_parts().0.status.as_u16(),
+            }
+        };
+        let ours = "https://localhost:9090";
+        let path = format!("{ours}/api/system/memory/optimize");
+        assert_eq!(of(Version::HTTP_2, &path, ours), 200);
+        assert_eq!(of(Version::HTTP_2, &path, "https://evil.example"), 403);
+        let evil = "https://evil.example";
+        assert_eq!(of(Version::HTTP_2, &format!("{evil}/"), evil), 421);
+        assert_eq!(of(Version::HTTP_2, "/", ours), 400);
+        assert_eq!(of(Version::HTTP_11, &path, ours), 400);
     }
 
     #[test]

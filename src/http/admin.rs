@@ -1,6 +1,7 @@
 //! The admin surface of one program: what it serves, and to whom.
 
 use super::access::{Access, TokenError};
+use super::caches::Caches;
 use super::requests::RequestLayer;
 use super::routes;
 use super::server::{ServeError, Server};
@@ -8,7 +9,7 @@ use crate::governor::Monitor;
 use axum::Router;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Commands that are under way at once. They wait for each other in any case.
 const MOST_COMMANDS: usize = 4;
@@ -32,17 +33,23 @@ pub struct Admin {
     pub(super) monitor: Arc<Monitor>,
     pub(super) requests: Option<RequestLayer>,
     pub(super) access: Access,
+    pub(super) caches: Caches,
     pub(super) commands: Arc<Semaphore>,
+    /// Held from reading the policy to its change being in force: of two changes none undoes the other.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 impl Admin {
     /// The surface of this monitor: for this machine alone, until a token is set.
     pub fn new(monitor: impl Into<Arc<Monitor>>) -> Admin {
+        let monitor = monitor.into();
         Admin {
-            monitor: monitor.into(),
+            caches: Caches::new(Arc::clone(&monitor)),
+            monitor,
             requests: None,
             access: Access::default(),
             commands: Arc::new(Semaphore::new(MOST_COMMANDS)),
+            changing: Arc::default(),
         }
     }
 
@@ -55,6 +62,9 @@ impl Admin {
     /// Asks for `Authorization: Bearer` and this token, of everybody, and only then serves others
     /// than this machine. Compared in constant time.
     ///
+    /// To be set wherever a proxy stands in front: those that say nothing of themselves in a header are
+    /// taken for this machine, and all whom they ask for with them.
+    ///
     /// # Errors
     ///
     /// Less than 16 or more than 256 characters, or any that is not visible ASCII.
@@ -64,7 +74,8 @@ impl Admin {
     }
 
     /// Answers to this name in `Host`, beside loopback names and addresses: what a browser calls the
-    /// machine, without a port.
+    /// machine, without a port. A proxy in front has to pass `Host` on as it came, since commands and the
+    /// live stream are only taken from a page of the same origin.
     pub fn allow_host(mut self, name: impl Into<String>) -> Admin {
         self.access.allow_host(name.into());
         self
@@ -91,7 +102,9 @@ impl Admin {
     }
 
     /// Serves on a thread of its own, named `plimsoll-http`, with memory of its own, until the server
-    /// is dropped: it answers while all other threads are busy, and while no memory is to be had.
+    /// is dropped: it answers while all other threads are busy, and while no memory is to be had. A
+    /// second thread, `plimsoll-caches`, asks the program's caches what they hold, so that one that waits
+    /// for a lock holds up nothing.
     ///
     /// # Errors
     ///

@@ -110,12 +110,11 @@ impl Shared {
             }
         }
         let ended = Ended(Arc::clone(&self));
-        let clock = Clock::of(&self.monitor);
         let mut events = Unheard::from_now(&self.monitor);
         let mut next = Instant::now();
         loop {
             for event in events.by_ref() {
-                let answer = Box::new(EventAnswer::of(&event, clock));
+                let answer = Box::new(EventAnswer::of(&event, Clock::of(&self.monitor)));
                 let _ = news.send(text(&Message::Event { event: answer }));
                 if matches!(event.kind, EventKind::Restarting(_)) {
                     let _ = news.send(News::Restarts);

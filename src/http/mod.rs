@@ -47,18 +47,22 @@
 //! | `routes` | what is asked |
 //! | `answer` | what is answered |
 //! | `problem` | what is wrong with a request |
+//! | `caches` | what the program's caches say, if they say it in time |
 //! | `live` | one sample a second, to any number of clients |
 //! | `page` | the dashboard and its assets |
-//! | `server` | a thread, a runtime and memory of its own |
+//! | `server` | a thread and a runtime of its own |
+//! | `reserve` | memory of its own |
 //! | `requests` | the request layer |
 
 mod access;
 mod admin;
 mod answer;
+mod caches;
 mod live;
 mod page;
 mod problem;
 mod requests;
+mod reserve;
 mod routes;
 mod server;
 

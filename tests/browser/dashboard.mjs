@@ -45,7 +45,9 @@ async function open(colorScheme, viewport, reducedMotion = "no-preference") {
     // While the process restarts nobody listens: the browser logs each try to reach it.
     const isRetry = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to .* failed/;
     const during = page.restarting && isRetry.test(message.text());
-    if (message.type() === "error" && !during) found.errors.push(message.text());
+    // The browser logs what a server refuses.
+    const refusal = page.refused && /status of 422/.test(message.text());
+    if (message.type() === "error" && !during && !refusal) found.errors.push(message.text());
   });
   page.on("request", (request) => {
     const target = new URL(request.url());
@@ -143,15 +145,26 @@ async function test() {
   await audit(phone, "phone");
   await phone.context().close();
 
-  // A policy that makes no sense is refused, at its field; the browser logs the refusal.
-  page.restarting = true;
+  // A policy that makes no sense is refused, at its field.
+  await page.click("#policy");
+  await page.fill("#policy-budget_per_hour", "0");
+  page.refused = true;
+  await page.click("dialog[open] #confirm");
+  await page.waitForSelector('#policy-budget_per_hour[aria-invalid="true"]');
+  found.fault = (await page.textContent("#policy-budget_per_hour-fault")).trim();
+  expect(/expected/.test(found.fault), `the fault does not say what was expected: ${found.fault}`);
+  await page.waitForFunction(() => document.activeElement.id === "policy-budget_per_hour");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog:not([open])", { state: "attached" });
+  page.refused = false;
 
   // Commands can be reached and given without a mouse.
   await page.focus("#drill");
   await page.keyboard.press("Enter");
   await page.waitForSelector("dialog[open]");
   await page.keyboard.press("Escape");
-  await page.waitForSelector("dialog[open]", { state: "detached" }).catch(() => {});
+  await page.waitForSelector("dialog:not([open])", { state: "attached" });
+  expect(await page.evaluate(() => document.activeElement.id) === "drill", "the focus is not back at the button");
 
   // The process restarts; the page comes back by itself, and says so.
   const image = async () => {
@@ -159,6 +172,7 @@ async function test() {
     return (await answer.json()).image;
   };
   const old = await image();
+  page.restarting = true;
   found.restart = (await command(page, "#restart")).replace(/\s+/g, " ");
   await page.waitForSelector("#restarted", { state: "visible", timeout: 60_000 });
   await page.waitForSelector('#connection[data-state="live"]', { timeout: PATIENCE });
@@ -166,8 +180,15 @@ async function test() {
   expect(next.started_unix_seconds > old.started_unix_seconds, "no restart happened");
   expect(next.process_id === old.process_id, "the process is another");
   found.restarted = (await page.textContent("#restarted")).replace(/\s+/g, " ").trim();
+  page.restarting = false;
   const after = await live();
   await page.waitForFunction((text) => document.querySelector("#live-bytes").textContent !== text, after);
+  // Who stands on a mark stays among the marks when it is taken into another.
+  const marks = page.locator("#marks button");
+  expect((await marks.count()) > 1, "the restart and the purge are not marked apart");
+  await marks.last().focus();
+  await page.evaluate(() => document.querySelector('input[name="range"][value="3600"]').click());
+  expect(await page.evaluate(() => document.activeElement.closest("#marks") !== null), "the focus is lost");
   await picture(page, "restarted");
   await audit(page, "restarted");
 

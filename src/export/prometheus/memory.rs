@@ -6,7 +6,11 @@ use crate::governor::{CacheStatus, Monitor, Parts};
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub(super) fn encode(families: &mut Families<'_>, monitor: &Monitor) -> fmt::Result {
+pub(super) fn encode(
+    families: &mut Families<'_>,
+    monitor: &Monitor,
+    cached: &[CacheStatus],
+) -> fmt::Result {
     heap(families)?;
     let status = monitor.status();
     #[cfg(feature = "jemalloc")]
@@ -70,7 +74,7 @@ pub(super) fn encode(families: &mut Families<'_>, monitor: &Monitor) -> fmt::Res
             ([("signal", "resident")], status.utilization.resident),
         ],
     )?;
-    caches(families, &monitor.caches())
+    caches(families, cached)
 }
 
 fn parts(families: &mut Families<'_>, parts: &Parts, is_jemalloc: bool) -> fmt::Result {

@@ -36,7 +36,7 @@ mod memory;
 mod requests;
 
 use self::family::Families;
-use crate::governor::Monitor;
+use crate::governor::{CacheStatus, Monitor};
 #[cfg(feature = "http")]
 use crate::http::RequestLayer;
 use prometheus_client::collector::Collector;
@@ -50,13 +50,16 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// The figures of a monitor as metrics, read anew at every scrape.
 ///
-/// A scrape renews jemalloc's statistics and reads a file of `/proc`: some 200 µs, and it allocates.
+/// A scrape renews jemalloc's statistics, reads a file of `/proc` and asks the caches what they hold:
+/// some 200 µs, and it allocates.
 ///
 /// `process_resident_memory_bytes` is Prometheus' own name: in a registry with a collector of the
 /// process's figures it would be there twice.
 #[derive(Clone)]
 pub struct Exporter {
     monitor: Arc<Monitor>,
+    /// What the caches said; asked at every scrape where nobody has asked them already.
+    caches: Option<Vec<CacheStatus>>,
     #[cfg(feature = "http")]
     requests: Option<RequestLayer>,
 }
@@ -66,6 +69,7 @@ impl Exporter {
     pub fn new(monitor: impl Into<Arc<Monitor>>) -> Exporter {
         Exporter {
             monitor: monitor.into(),
+            caches: None,
             #[cfg(feature = "http")]
             requests: None,
         }
@@ -77,6 +81,13 @@ impl Exporter {
     #[must_use]
     pub fn requests(mut self, layer: &RequestLayer) -> Exporter {
         self.requests = Some(layer.clone());
+        self
+    }
+
+    /// What the caches said to somebody who has asked them.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_caches(mut self, caches: Vec<CacheStatus>) -> Exporter {
+        self.caches = Some(caches);
         self
     }
 
@@ -96,7 +107,10 @@ impl Exporter {
 impl Collector for Exporter {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families::new(encoder);
-        memory::encode(&mut families, &self.monitor)?;
+        match &self.caches {
+            Some(caches) => memory::encode(&mut families, &self.monitor, caches)?,
+            None => memory::encode(&mut families, &self.monitor, &self.monitor.caches())?,
+        }
         governing::encode(&mut families, &self.monitor)?;
         #[cfg(feature = "http")]
         if let Some(layer) = &self.requests {

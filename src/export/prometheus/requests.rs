@@ -33,7 +33,7 @@ fn by_route(
     let counters: [Counter; 5] = [
         (
             "plimsoll_http_request_errors",
-            "Requests answered with a status of 500 or above.",
+            "Requests that failed: a status of 500 or above, a panic, or a body that broke off.",
             In::Number,
             |route| route.errors,
         ),

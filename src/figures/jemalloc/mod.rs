@@ -170,16 +170,26 @@ pub(crate) fn in_use(arena: usize) -> bool {
     })
 }
 
-/// An arena whose free pages are kept for one thread, plus one; 0 for none.
+/// The arena whose free pages are kept for the threads that have to answer, plus one; 0 for none.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// Gives the calling thread an arena of its own that keeps its free pages, and so many bytes of them:
-/// what it allocates from then on comes from there, also while the system has no more to give.
+/// Gives the calling thread the arena that keeps its free pages, and so many bytes of them: what it
+/// allocates from then on comes from there, also while the system has no more to give.
 #[cfg(feature = "http")]
 pub(crate) fn keep_arena(bytes: usize) -> Result<(), JemallocError> {
-    let arena = Path::<2>::new(b"arenas.create\0").map_err(refused("arenas.create"))?;
-    // SAFETY: `arenas.create` answers an `unsigned`.
-    let arena = unsafe { arena.read::<u32>() }.map_err(refused("arenas.create"))?;
+    use std::sync::{Mutex, PoisonError};
+
+    // No arena is ever given back, so those that come later share the one there is.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let arena = match KEPT.load(Ordering::Relaxed) {
+        0 => {
+            let create = Path::<2>::new(b"arenas.create\0").map_err(refused("arenas.create"))?;
+            // SAFETY: `arenas.create` answers an `unsigned`.
+            unsafe { create.read::<u32>() }.map_err(refused("arenas.create"))?
+        }
+        known => known as u32 - 1,
+    };
     let never = |name: &'static [u8], told: &'static str| {
         let path = Path::<3>::new(name).map_err(refused(told))?;
         // SAFETY: the decay times of `arena.<i>` are `ssize_t`.

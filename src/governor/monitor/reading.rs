@@ -82,6 +82,12 @@ impl Monitor {
         self.shared.started_at
     }
 
+    /// How long it has run, by a clock that stands still while the machine sleeps.
+    #[cfg(feature = "http")]
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.shared.uptime()
+    }
+
     /// The limit, as last read.
     pub fn limit(&self) -> Limit {
         *lock(&self.shared.limit)
@@ -95,6 +101,12 @@ impl Monitor {
     /// The last events, up to 256, from the oldest.
     pub fn recent_events(&self) -> Vec<Event> {
         self.shared.bus.recent()
+    }
+
+    /// How many events there were.
+    #[cfg(feature = "http")]
+    pub(crate) fn event_count(&self) -> u64 {
+        self.shared.bus.count()
     }
 
     /// Whether new work is better refused: memory is critical, or a restart is due and the budget
@@ -117,8 +129,13 @@ impl Monitor {
     /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
     /// Renews jemalloc's statistics: some tens of microseconds.
     pub fn diagnosis(&self) -> Option<Diagnosis> {
+        self.diagnosis_with(self.shared.caches.bytes())
+    }
+
+    /// [`diagnosis`](Self::diagnosis) where it is known what the caches say they hold.
+    pub(crate) fn diagnosis_with(&self, cache_bytes: u64) -> Option<Diagnosis> {
         let process = ProcessFigures::read(&self.roots).ok()?;
-        Some(Diagnosis::new(&process, self.shared.caches.bytes()))
+        Some(Diagnosis::new(&process, cache_bytes))
     }
 
     /// The last samples at the monitor's interval, from the oldest.

@@ -9,6 +9,7 @@ use crate::governor::{
     CacheStatus, Diagnosis, EffectiveOption, HeapStatus, Level, Levels, LimitStatus, Mode, Moment,
     Monitor, ProcessStatus, Status, Stretch, Summary, Times,
 };
+use crate::http::caches::Said;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -69,6 +70,8 @@ pub(crate) struct MemoryDetails {
     /// Those that hold most, from the largest, up to 256; `heap.threads` tells how many there are.
     threads: Vec<ThreadFigures>,
     caches: Vec<CacheStatus>,
+    /// One of them does not answer, as when it waits for a lock: what stands there is what they said last.
+    caches_are_late: bool,
     /// Several resolutions, the finest first.
     history: Vec<Columns>,
     /// The last actions, from the oldest.
@@ -80,7 +83,7 @@ pub(crate) struct MemoryDetails {
 }
 
 impl MemoryDetails {
-    pub(crate) fn of(monitor: &Monitor) -> MemoryDetails {
+    pub(crate) fn of(monitor: &Monitor, said: Said) -> MemoryDetails {
         let clock = Clock::of(monitor);
         let events = monitor.recent_events();
         let stretches = monitor.timeline();
@@ -88,9 +91,10 @@ impl MemoryDetails {
             stats: monitor.status().into(),
             image: Image::of(monitor),
             levels: monitor.levels(),
-            diagnosis: monitor.diagnosis().map(Explained::from),
+            diagnosis: monitor.diagnosis_with(said.bytes()).map(Explained::from),
             threads: largest_threads(MOST_THREADS),
-            caches: monitor.caches(),
+            caches: said.caches,
+            caches_are_late: said.is_late,
             history: stretches
                 .iter()
                 .map(|stretch| Columns::of(stretch, clock))
@@ -251,14 +255,4 @@ impl Optimised {
             rows,
         }
     }
-}
-
-/// A drill that has begun.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct DrillBegun {
-    /// The share of the limit that is pretended to be used.
-    pub(crate) pressure: f64,
-    pub(crate) seconds: f64,
-    /// Whether the restart happens too, within cooldown and budget.
-    pub(crate) restart: bool,
 }

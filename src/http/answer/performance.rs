@@ -21,7 +21,7 @@ struct RoutePerformance {
     method: &'static str,
     route: String,
     count: u64,
-    /// With a status of 500 or above.
+    /// With a status of 500 or above, a panic, or a body that broke off.
     errors: u64,
     /// Whose client went away before the response; not in `count`.
     cancelled: u64,
@@ -33,6 +33,7 @@ struct RoutePerformance {
     p95: f64,
     p99: f64,
     max: f64,
+    /// Those included whose client had waited so long when it went away.
     slow: u64,
     very_slow: u64,
     /// By all requests.

@@ -1,6 +1,7 @@
 //! When and how the program restarts; and changes to that, checked as a whole.
 
 use super::event::{Restarted, how};
+use super::faults::Faults;
 use super::finite;
 use crate::governor::{
     ConfigFault, Levels, Mode, Monitor, Policy, Restart, RestartOutlook, Threshold,
@@ -75,8 +76,7 @@ impl AutoRestart {
     }
 }
 
-/// The policy. A change names any of its fields, and those that it does not name stay as they are.
-/// It holds until the program's next start.
+/// The policy. It holds until the program's next start.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PolicyAnswer {
     /// `exec`, `abort`, `exit:` and a code from 0 to 255, or null for never.
@@ -111,6 +111,59 @@ impl From<Policy> for PolicyAnswer {
             drain_deadline_seconds: policy.drain_deadline.as_secs_f64(),
         }
     }
+}
+
+/// A change of the policy. What it does not name stays as it is.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "what a request may say: it is read field by field"
+)]
+pub(crate) struct PolicyChange {
+    /// `exec`, `abort`, `exit:` and a code from 0 to 255, or null for never.
+    #[schema(example = "exec")]
+    restart: Option<String>,
+    #[schema(required = false)]
+    levels: LevelsChange,
+    #[schema(required = false, minimum = 0)]
+    cooldown_seconds: f64,
+    /// Restarts in any hour.
+    #[schema(required = false, minimum = 1, maximum = 1000)]
+    budget_per_hour: u32,
+    /// How long the figure has to stay above the line.
+    #[schema(required = false, minimum = 0)]
+    sustained_seconds: f64,
+    /// A limit that is further away is left to time; null restarts even if nothing grows.
+    #[schema(minimum = 0)]
+    horizon_seconds: Option<f64>,
+    /// How often a restart is judged; 0 at every look.
+    #[schema(required = false, minimum = 0)]
+    check_interval_seconds: f64,
+    /// How long requests that are under way are waited for.
+    #[schema(required = false, minimum = 0, maximum = 3600)]
+    drain_deadline_seconds: f64,
+}
+
+/// Any of the levels.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as above")]
+struct LevelsChange {
+    #[schema(required = false)]
+    optimise: ThresholdChange,
+    #[schema(required = false)]
+    restart: ThresholdChange,
+    #[schema(required = false)]
+    critical: ThresholdChange,
+}
+
+/// Either end of a level, as a share of the limit.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as above")]
+struct ThresholdChange {
+    #[schema(required = false, exclusive_minimum = 0, maximum = 1)]
+    enter: f64,
+    #[schema(required = false, exclusive_minimum = 0, maximum = 1)]
+    leave: f64,
 }
 
 /// A restart that has begun.
@@ -162,10 +215,7 @@ pub(crate) fn changed(mut policy: Policy, change: &Value) -> Result<Policy, Vec<
         }
     }
     faults.0.extend(named(policy.faults()));
-    match faults.0.as_slice() {
-        [] => Ok(policy),
-        _ => Err(faults.0),
-    }
+    faults.or(policy)
 }
 
 /// What the monitor has against a policy, by the fields' names here.
@@ -218,58 +268,7 @@ fn whole(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
 
-/// All that is wrong, as it is found.
-#[derive(Default)]
-struct Faults(Vec<FieldFault>);
-
 impl Faults {
-    fn wrong(&mut self, field: &str, value: &Value, expected: impl Into<Cow<'static, str>>) {
-        /// Of a value that makes no sense, enough to recognise it.
-        const MOST: usize = 80;
-        let mut value = value.to_string();
-        if value.len() > MOST {
-            let end = (0..=MOST).rev().find(|&end| value.is_char_boundary(end));
-            value.truncate(end.unwrap_or(0));
-            value.push('…');
-        }
-        self.0.push(FieldFault {
-            field: field.to_owned(),
-            value,
-            expected: expected.into(),
-        });
-    }
-
-    fn unknown(&mut self, field: &str, value: &Value) {
-        self.wrong(field, value, "no such field");
-    }
-
-    /// The fields of an object; none of what is not one.
-    fn fields<'a>(
-        &mut self,
-        field: &str,
-        value: &'a Value,
-        expected: &'static str,
-    ) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
-        let object = value.as_object();
-        if object.is_none() {
-            self.wrong(field, value, expected);
-        }
-        object.into_iter().flatten()
-    }
-
-    fn set<T>(
-        &mut self,
-        place: &mut T,
-        (field, value): (&str, &Value),
-        read: Option<T>,
-        expected: &'static str,
-    ) {
-        match read {
-            Some(read) => *place = read,
-            None => self.wrong(field, value, expected),
-        }
-    }
-
     fn levels(&mut self, levels: &mut Levels, value: &Value) {
         for (name, value) in self.fields("levels", value, "an object of levels") {
             let field = format!("levels.{name}");

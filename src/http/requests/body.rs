@@ -59,9 +59,12 @@ impl<B: Body<Data = Bytes>> Body for Measured<B> {
                     None => body.poll_frame(context),
                 };
                 let frame = ready!(polled);
-                if !matches!(frame, Some(Ok(_))) {
-                    // Noted here: a server may keep the body for a while.
-                    work.take();
+                // Noted here: a server may keep the body for a while.
+                if !matches!(frame, Some(Ok(_)))
+                    && let Some(work) = work.take()
+                    && frame.is_some()
+                {
+                    work.fail();
                 }
                 Poll::Ready(frame)
             }

@@ -69,6 +69,15 @@ pub(super) fn inside<R>(carried: &mut Option<Arc<Carried>>, work: impl FnOnce() 
     work()
 }
 
+/// Whether this thread is in the request whose handle this is, and counts for it already.
+fn is_current(handle: &Arc<Carried>) -> bool {
+    let is_it = |current: &RefCell<Option<Arc<Carried>>>| {
+        let current = current.borrow();
+        current.as_ref().is_some_and(|own| Arc::ptr_eq(own, handle))
+    };
+    CURRENT.try_with(is_it).unwrap_or_default()
+}
+
 fn current() -> Option<Arc<Carried>> {
     let is_inside = INSIDE.try_with(Cell::get).unwrap_or_default();
     let handle = || {
@@ -89,11 +98,12 @@ fn current() -> Option<Arc<Carried>> {
 /// # }
 /// ```
 ///
-/// Outside a request it changes nothing. What comes after the response has ended is not counted.
+/// Outside a request it changes nothing, and where the request itself runs it. What comes after the
+/// response has ended is not counted. Where one layer stands around another, it counts for the inner.
 pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let carried = current();
     move || {
-        let Some(handle) = &carried else {
+        let Some(handle) = carried.as_ref().filter(|handle| !is_current(handle)) else {
             return work();
         };
         let mut tally = Tally::default();
@@ -136,7 +146,7 @@ impl<F: Future> Future for Carry<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let Some(handle) = this.carried else {
+        let Some(handle) = this.carried.as_ref().filter(|handle| !is_current(handle)) else {
             return this.future.poll(context);
         };
         let mut tally = Tally::default();

@@ -12,7 +12,7 @@ pub const BOUNDS: [f64; 14] = [
 ///
 /// Durations run from the request's arrival at the layer to the head of its response, in seconds, and
 /// are known to two digits; the largest is exact to the microsecond. Bytes are what the request
-/// allocated, up to the end of its response's body.
+/// allocated, up to the end of its response's body; those whose client went away included.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RouteFigures {
@@ -21,9 +21,10 @@ pub struct RouteFigures {
     /// The template, as `/children/{id}`; `(unmatched)` for what no route matched, `(other)` for those
     /// beyond the 256 that are kept.
     pub route: String,
-    /// Requests that were answered.
+    /// Requests that were answered, or failed.
     pub count: u64,
-    /// Those of them with a status of 500 or above.
+    /// Those of them that failed: with a status of 500 or above, with none since the handler panicked
+    /// or the service gave an error, or with a body that broke off.
     pub errors: u64,
     /// Requests whose client went away before the head of a response. Not in `count`.
     pub cancelled: u64,
@@ -41,9 +42,10 @@ pub struct RouteFigures {
     pub p99: f64,
     /// The longest.
     pub max: f64,
-    /// Requests that took longer than the first limit, by default a second.
+    /// Requests that took longer than the first limit, by default a second, or whose client had waited
+    /// for longer when it went away.
     pub slow: u64,
-    /// Requests that took longer than the second limit, by default five.
+    /// The same of the second limit, by default five seconds.
     pub very_slow: u64,
     /// Bytes allocated by all requests.
     pub allocated_bytes: u64,

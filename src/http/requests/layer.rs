@@ -23,6 +23,18 @@ const WATCHED_BY: [&str; 8] = [
     "/startupz",
 ];
 
+/// Below it is what the admin surface answers.
+const SURFACE: &str = "/api/system/";
+
+/// Who says what a route is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// A template.
+    Program,
+    /// The path that was asked for.
+    Client,
+}
+
 /// What a [`RequestLayer`] does.
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until they are given to `RequestLayer::with`"]
@@ -62,7 +74,7 @@ impl RequestSettings {
         self
     }
 
-    /// When a client that was refused may come again, told in whole seconds; by default 5.
+    /// When a client that was refused may come again, told in whole seconds, rounded up; by default 5.
     pub fn retry_after(mut self, time: Duration) -> RequestSettings {
         self.retry_after = time;
         self
@@ -70,7 +82,8 @@ impl RequestSettings {
 
     /// Load is not shed on this route, named by its template. `/health`, `/healthz`, `/live`,
     /// `/livez`, `/ready`, `/readyz`, `/startupz`, `/metrics` and all below `/api/system/` are exempt
-    /// as they are.
+    /// as they are, the last two also where they are nested under some prefix. The dashboard's page is
+    /// not, where this layer stands around it: it is named here by where it was nested, as `/admin`.
     pub fn exempt(mut self, route: impl Into<String>) -> RequestSettings {
         self.exempt.push(route.into());
         self
@@ -95,9 +108,15 @@ impl RequestSettings {
         (self.slow, self.very_slow)
     }
 
-    pub(super) fn is_exempt(&self, route: &str) -> bool {
-        WATCHED_BY.contains(&route)
-            || route.contains("/api/system/")
+    pub(super) fn is_exempt(&self, route: &str, named_by: NamedBy) -> bool {
+        let is_surface = match named_by {
+            // Under whatever prefix it was nested.
+            NamedBy::Program => route.contains(SURFACE) || route.ends_with("/metrics"),
+            // Who sends any path could have any request exempt.
+            NamedBy::Client => route.starts_with(SURFACE),
+        };
+        is_surface
+            || WATCHED_BY.contains(&route)
             || self.exempt.iter().any(|exempt| exempt == route)
     }
 }
@@ -116,6 +135,9 @@ impl RequestSettings {
 ///     .merge(Admin::new(monitor).requests(&requests).router())
 /// # }
 /// ```
+///
+/// A route's template is known inside the router alone, so the layer is one of the router's own, as
+/// here: around the router every request is `(unmatched)`. What is merged after it is not measured.
 ///
 /// # Cost
 ///
@@ -191,9 +213,10 @@ mod tests {
             "/metrics",
             "/api/system/memory-stats",
             "/admin/api/system/live",
+            "/admin/metrics",
             "/",
         ] {
-            assert!(settings.is_exempt(route), "{route}");
+            assert!(settings.is_exempt(route, NamedBy::Program), "{route}");
         }
         for route in [
             "/api/children",
@@ -201,7 +224,14 @@ mod tests {
             "/api/systems",
             "(unmatched)",
         ] {
-            assert!(!settings.is_exempt(route), "{route}");
+            assert!(!settings.is_exempt(route, NamedBy::Program), "{route}");
+        }
+        // A client that names its routes itself exempts none.
+        for path in ["/work/api/system/x", "/work/metrics"] {
+            assert!(!settings.is_exempt(path, NamedBy::Client), "{path}");
+        }
+        for path in ["/metrics", "/health", "/api/system/live", "/"] {
+            assert!(settings.is_exempt(path, NamedBy::Client), "{path}");
         }
     }
 }

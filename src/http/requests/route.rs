@@ -13,15 +13,35 @@ use std::time::Duration;
 pub(super) struct Outcome {
     pub(super) duration: Duration,
     pub(super) tally: Tally,
-    pub(super) is_error: bool,
+    pub(super) end: End,
     pub(super) is_slow: bool,
     pub(super) is_very_slow: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Answered,
+    /// With a status of 500 or above, with none since it panicked or its service failed, or with a
+    /// body that broke off.
+    Failed,
+    /// The client went away before the head of a response.
+    Cancelled,
+}
+
+impl End {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            End::Answered => "answered",
+            End::Failed => "failed",
+            End::Cancelled => "cancelled",
+        }
+    }
 }
 
 pub(super) struct Route {
     pub(super) in_flight: AtomicU64,
     pub(super) refused: AtomicU64,
-    pub(super) cancelled: AtomicU64,
     /// Held for a few dozen nanoseconds at the end of a request.
     noted: Mutex<Noted>,
 }
@@ -29,6 +49,7 @@ pub(super) struct Route {
 struct Noted {
     count: u64,
     errors: u64,
+    cancelled: u64,
     slow: u64,
     very_slow: u64,
     duration: Duration,
@@ -47,10 +68,10 @@ impl Route {
         Route {
             in_flight: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
             noted: Mutex::new(Noted {
                 count: 0,
                 errors: 0,
+                cancelled: 0,
                 slow: 0,
                 very_slow: 0,
                 duration: Duration::ZERO,
@@ -66,18 +87,23 @@ impl Route {
 
     pub(super) fn note(&self, outcome: &Outcome) {
         let mut noted = lock(&self.noted);
-        noted.count += 1;
-        noted.errors += u64::from(outcome.is_error);
         noted.slow += u64::from(outcome.is_slow);
         noted.very_slow += u64::from(outcome.is_very_slow);
-        noted.duration = noted.duration.saturating_add(outcome.duration);
-        noted.longest = noted.longest.max(outcome.duration);
         noted.tally.add(outcome.tally);
         noted.most_bytes = noted.most_bytes.max(outcome.tally.bytes);
+        noted.bytes.saturating_record(outcome.tally.bytes);
+        if outcome.end == End::Cancelled {
+            // How long it would have taken nobody knows.
+            noted.cancelled += 1;
+            return;
+        }
+        noted.count += 1;
+        noted.errors += u64::from(outcome.end == End::Failed);
+        noted.duration = noted.duration.saturating_add(outcome.duration);
+        noted.longest = noted.longest.max(outcome.duration);
         noted.buckets[bucket(outcome.duration)] += 1;
         let microseconds = outcome.duration.as_micros() as u64;
         noted.microseconds.saturating_record(microseconds);
-        noted.bytes.saturating_record(outcome.tally.bytes);
     }
 
     pub(super) fn figures(&self, method: &'static str, route: &str) -> RouteFigures {
@@ -94,7 +120,7 @@ impl Route {
             route: route.to_owned(),
             count: noted.count,
             errors: noted.errors,
-            cancelled: self.cancelled.load(Ordering::Relaxed),
+            cancelled: noted.cancelled,
             refused: self.refused.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             mean: noted.duration.as_secs_f64() / noted.count.max(1) as f64,
@@ -135,7 +161,10 @@ mod tests {
                     bytes: 1000 * millisecond,
                     allocations: 3,
                 },
-                is_error: millisecond == 7,
+                end: match millisecond {
+                    7 => End::Failed,
+                    _ => End::Answered,
+                },
                 is_slow: millisecond > 90,
                 is_very_slow: millisecond > 99,
             });
@@ -161,7 +190,7 @@ mod tests {
                 bytes: 1 << 50,
                 allocations: 1,
             },
-            is_error: false,
+            end: End::Answered,
             is_slow: true,
             is_very_slow: true,
         });

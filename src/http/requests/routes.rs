@@ -28,7 +28,7 @@ const METHODS: [&str; 10] = [
 pub(super) struct Template {
     pub(super) name: Box<str>,
     /// Load is not shed here.
-    pub(super) is_exempt: bool,
+    is_exempt: bool,
     routes: [OnceLock<Box<Route>>; METHODS.len()],
 }
 
@@ -55,20 +55,22 @@ impl Routes {
         }
     }
 
-    /// The template of that name, made at its first request.
+    /// The template of that name, made at its first request, and whether load is not shed there.
     pub(super) fn template(
         &self,
         name: &str,
-        is_exempt: impl FnOnce(&str) -> bool,
-    ) -> Arc<Template> {
+        is_exempt: impl Fn(&str) -> bool,
+    ) -> (Arc<Template>, bool) {
+        // One place stands for many routes, and is none of those that are exempt.
+        let other = || (Arc::clone(&self.other), is_exempt(name));
         {
             let templates = self.templates.read();
             let templates = templates.unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = templates.get(name) {
-                return Arc::clone(known);
+                return (Arc::clone(known), known.is_exempt);
             }
             if templates.len() >= MOST_TEMPLATES {
-                return Arc::clone(&self.other);
+                return other();
             }
         }
         let made = Arc::new(Template::new(name, is_exempt(name)));
@@ -77,9 +79,11 @@ impl Routes {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         if templates.len() >= MOST_TEMPLATES {
-            return Arc::clone(&self.other);
+            return other();
         }
-        Arc::clone(templates.entry(name.into()).or_insert(made))
+        let template = Arc::clone(templates.entry(name.into()).or_insert(made));
+        let is_exempt = template.is_exempt;
+        (template, is_exempt)
     }
 
     /// The route of a method under a template, made at its first request.
@@ -147,7 +151,8 @@ mod tests {
     use super::*;
 
     fn visit(routes: &Routes, name: &str, method: Method) {
-        let place = routes.place(routes.template(name, |_| false), &method);
+        let (template, _) = routes.template(name, |_| false);
+        let place = routes.place(template, &method);
         place.route().refused.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -168,6 +173,18 @@ mod tests {
         let other = figures.iter().filter(|route| route.route == OTHER);
         let methods: Vec<_> = other.map(|route| route.method).collect();
         assert_eq!(methods, ["GET", "POST", "OTHER"]);
+    }
+
+    #[test]
+    fn where_load_is_not_shed_does_not_depend_on_what_was_asked_for_before() {
+        let routes = Routes::new();
+        let is_exempt = |name: &str| name == "/health";
+        for number in 0..=MOST_TEMPLATES {
+            routes.template(&format!("/{number}"), is_exempt);
+        }
+        let (template, is_exempt) = routes.template("/health", is_exempt);
+        assert_eq!((&*template.name, is_exempt), (OTHER, true));
+        assert!(!routes.template("/work", |name| name == "/health").1);
     }
 
     #[test]

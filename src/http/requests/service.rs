@@ -2,7 +2,7 @@
 
 use super::body::Measured;
 use super::headers::{MEMORY_USAGE, SERVER_TIMING};
-use super::layer::Shared;
+use super::layer::{NamedBy, Shared};
 use super::routes::UNMATCHED;
 use super::work::Work;
 use crate::http::problem::Problem;
@@ -57,15 +57,15 @@ where
         let shared = &self.shared;
         let settings = &shared.settings;
         let matched = request.extensions().get::<MatchedPath>();
-        let name = match matched {
-            Some(path) => path.as_str(),
-            None if settings.by_path => request.uri().path(),
-            None => UNMATCHED,
+        let (name, named_by) = match matched {
+            Some(path) => (path.as_str(), NamedBy::Program),
+            None if settings.by_path => (request.uri().path(), NamedBy::Client),
+            None => (UNMATCHED, NamedBy::Program),
         };
-        let template = shared
+        let (template, is_exempt) = shared
             .routes
-            .template(name, |name| settings.is_exempt(name));
-        let sheds = shared.monitor.is_shedding() && !template.is_exempt;
+            .template(name, |name| settings.is_exempt(name, named_by));
+        let sheds = shared.monitor.is_shedding() && !is_exempt;
         let place = shared.routes.place(template, request.method());
         if sheds {
             place.route().refused.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +117,15 @@ where
                 let Some(under_way) = work else {
                     return Poll::Pending;
                 };
-                let mut response = ready!(under_way.run(|| inner.poll(context)))?;
+                let mut response = match ready!(under_way.run(|| inner.poll(context))) {
+                    Ok(response) => response,
+                    Err(error) => {
+                        if let Some(work) = work.take() {
+                            work.fail();
+                        }
+                        return Poll::Ready(Err(error));
+                    }
+                };
                 let duration = under_way.answered(response.status());
                 let shared = under_way.shared();
                 if shared.settings.headers {
@@ -155,7 +163,7 @@ impl Shared {
             "the service is short of memory and refuses new work: try again later",
         );
         let (mut parts, body) = problem.into_parts();
-        let seconds = self.settings.retry_after.as_secs();
+        let seconds = self.settings.retry_after.as_secs_f64().ceil() as u64;
         let headers = &mut parts.headers;
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         if self.settings.headers {

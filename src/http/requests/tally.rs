@@ -1,5 +1,6 @@
 //! What a thread allocates around a call.
 
+use crate::allocator::block::Totals;
 use crate::allocator::local::own_totals;
 
 /// Bytes and allocations; a reallocation counts as one, with its new size.
@@ -13,14 +14,25 @@ impl Tally {
     /// Runs `work` and adds what this thread allocated meanwhile. A thread that counts in the shared
     /// block adds nothing: that is one for which no memory for counters could be had.
     pub(super) fn around<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let before = own_totals();
-        let result = work();
-        if let (Some(before), Some(after)) = (before, own_totals()) {
-            let counted = after.since(before);
-            self.bytes += counted.allocated;
-            self.allocations += counted.allocations + counted.reallocations;
+        /// Counts up to where `work` ends, also when it unwinds.
+        struct Counting<'a> {
+            tally: &'a mut Tally,
+            before: Option<Totals>,
         }
-        result
+        impl Drop for Counting<'_> {
+            fn drop(&mut self) {
+                if let (Some(before), Some(after)) = (self.before, own_totals()) {
+                    let counted = after.since(before);
+                    self.tally.bytes += counted.allocated;
+                    self.tally.allocations += counted.allocations + counted.reallocations;
+                }
+            }
+        }
+        let _counting = Counting {
+            tally: self,
+            before: own_totals(),
+        };
+        work()
     }
 
     pub(super) fn add(&mut self, other: Tally) {

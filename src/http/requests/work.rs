@@ -2,7 +2,7 @@
 
 use super::carried::{Carried, inside};
 use super::layer::Shared;
-use super::route::Outcome;
+use super::route::{End, Outcome};
 use super::routes::Place;
 use super::tally::Tally;
 use axum::http::StatusCode;
@@ -18,6 +18,8 @@ pub(super) struct Work {
     tally: Tally,
     carried: Option<Arc<Carried>>,
     head: Option<Head>,
+    /// It did not come to its end by itself.
+    has_failed: bool,
 }
 
 /// The head of the response.
@@ -37,13 +39,23 @@ impl Work {
             tally: Tally::default(),
             carried: None,
             head: None,
+            has_failed: false,
         }
     }
 
     /// Runs a part of it on this thread.
     pub(super) fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
         let carried = &mut self.carried;
-        self.tally.around(|| inside(carried, part))
+        // It stays so when the part unwinds.
+        self.has_failed = true;
+        let result = self.tally.around(|| inside(carried, part));
+        self.has_failed = false;
+        result
+    }
+
+    /// The service or the body gave an error instead of what was to come.
+    pub(super) fn fail(mut self) {
+        self.has_failed = true;
     }
 
     /// The response has begun: answers after how long.
@@ -62,9 +74,15 @@ impl Drop for Work {
     fn drop(&mut self) {
         let route = self.place.route();
         route.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(Head { status, duration }) = self.head else {
-            route.cancelled.fetch_add(1, Ordering::Relaxed);
-            return;
+        let status = self.head.map(|head| head.status);
+        let duration = self
+            .head
+            .map_or_else(|| self.begun.elapsed(), |head| head.duration);
+        let end = match status {
+            _ if self.has_failed => End::Failed,
+            Some(status) if status.is_server_error() => End::Failed,
+            Some(_) => End::Answered,
+            None => End::Cancelled,
         };
         if let Some(carried) = &self.carried {
             self.tally.add(carried.tally());
@@ -73,7 +91,7 @@ impl Drop for Work {
         let outcome = Outcome {
             duration,
             tally: self.tally,
-            is_error: status.is_server_error(),
+            end,
             is_slow: duration > settings.slow,
             is_very_slow: duration > settings.very_slow,
         };
@@ -86,15 +104,17 @@ impl Drop for Work {
 
 impl Work {
     #[cold]
-    fn tell(&self, outcome: &Outcome, status: StatusCode) {
+    fn tell(&self, outcome: &Outcome, status: Option<StatusCode>) {
         let (method, route) = (self.place.method(), self.place.template());
-        let (status, seconds) = (status.as_u16(), outcome.duration.as_secs_f64());
+        let (status, end) = (status.map(|status| status.as_u16()), outcome.end.as_str());
+        let seconds = outcome.duration.as_secs_f64();
         let Tally { bytes, allocations } = outcome.tally;
         if outcome.is_very_slow {
             tracing::error!(
                 method,
                 route,
                 status,
+                end,
                 seconds,
                 allocated_bytes = bytes,
                 allocations,
@@ -105,6 +125,7 @@ impl Work {
                 method,
                 route,
                 status,
+                end,
                 seconds,
                 allocated_bytes = bytes,
                 allocations,

@@ -1,9 +1,13 @@
 //! The body of a command: small, in time, and JSON.
 
 use crate::http::problem::Problem;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
 use serde_json::Value;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Context;
 use std::time::Duration;
 
 /// A policy in full takes 500 bytes.
@@ -25,10 +29,15 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Probl
     if told.is_some_and(|length| length > MOST_BYTES as u64) {
         return Err(too_large());
     }
-    let bytes = match tokio::time::timeout(PATIENCE, to_bytes(body, MOST_BYTES)).await {
-        Ok(Ok(bytes)) => bytes,
-        // Too many, or cut off, which nobody hears.
-        Ok(Err(_)) => return Err(too_large()),
+    let bytes = match tokio::time::timeout(PATIENCE, whole(body)).await {
+        Ok(Ok(Some(bytes))) => bytes,
+        Ok(Ok(None)) => return Err(too_large()),
+        Ok(Err(error)) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body breaks off: {error}"),
+            ));
+        }
         Err(_) => {
             return Err(Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -54,6 +63,23 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Probl
             format!("the body is not JSON: {error}"),
         )
     })
+}
+
+/// `None` when there is more of it than may be.
+async fn whole(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut bytes = Vec::new();
+    loop {
+        let next = |context: &mut Context<'_>| Pin::new(&mut body).poll_frame(context);
+        let frame = match poll_fn(next).await {
+            Some(frame) => frame?,
+            None => return Ok(Some(bytes)),
+        };
+        let data = frame.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > MOST_BYTES {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&data);
+    }
 }
 
 /// For commands that have none.

@@ -4,15 +4,15 @@ use super::{answer, body, ok};
 use crate::governor::{CommandError, Drill, Pending};
 use crate::http::admin::Admin;
 use crate::http::answer::Clock;
+use crate::http::answer::drill::{DrillAsked, DrillBegun, asked};
 use crate::http::answer::event::Row;
 use crate::http::answer::leak::LeakAnalysis;
-use crate::http::answer::memory::{DrillBegun, MemoryDetails, MemoryStats, Optimised};
-use crate::http::problem::{FieldFault, Problem};
+use crate::http::answer::memory::{MemoryStats, Optimised};
+use crate::http::problem::Problem;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::sync::SemaphorePermit;
 
@@ -30,16 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 )]
 pub(super) async fn stats(State(admin): State<Admin>) -> Response {
     ok(&MemoryStats::from(admin.monitor.status()))
-}
-
-/// Everything that is known: and diagnosis, threads, caches, history, ledger, events and options.
-#[utoipa::path(
-    get,
-    path = "/api/system/memory-details",
-    responses((status = 200, body = MemoryDetails))
-)]
-pub(super) async fn details(State(admin): State<Admin>) -> Response {
-    ok(&MemoryDetails::of(&admin.monitor))
 }
 
 /// The verdict on whether the program leaks.
@@ -80,12 +70,11 @@ pub(super) async fn optimise(
 
 /// Begins a drill: pretends a pressure, to see the whole chain run.
 ///
-/// The body names any of `pressure`, 0 to 2 and by default 0.85; `seconds`, above 0 and at most 3600,
-/// by default 10; `restart`, whether the restart happens too, by default not.
+/// The body names any of the fields.
 #[utoipa::path(
     post,
     path = "/api/system/memory/drill",
-    request_body(content = Object, content_type = "application/json"),
+    request_body = DrillAsked,
     responses(
         (status = 202, body = DrillBegun),
         (status = 409, body = Problem, description = "The monitor does not run."),
@@ -97,7 +86,7 @@ pub(super) async fn drill(
     headers: HeaderMap,
     sent: Body,
 ) -> Result<Response, Problem> {
-    let begun = drilled(&body::read(&headers, sent).await?).map_err(Problem::fields)?;
+    let begun = asked(&body::read(&headers, sent).await?).map_err(Problem::fields)?;
     let mut drill = Drill::new(begun.pressure).lasting(Duration::from_secs_f64(begun.seconds));
     if begun.restart {
         drill = drill.with_restart();
@@ -105,49 +94,6 @@ pub(super) async fn drill(
     let _permit = permit(&admin)?;
     admin.monitor.drill(drill).map_err(refused)?;
     Ok(answer(StatusCode::ACCEPTED, &begun))
-}
-
-fn drilled(sent: &Value) -> Result<DrillBegun, Vec<FieldFault>> {
-    let mut begun = DrillBegun {
-        pressure: 0.85,
-        seconds: 10.0,
-        restart: false,
-    };
-    let mut faults = Vec::new();
-    let mut wrong = |field: &str, value: &Value, expected: &'static str| {
-        let (field, value) = (field.to_owned(), value.to_string());
-        let expected = expected.into();
-        faults.push(FieldFault {
-            field,
-            value,
-            expected,
-        });
-    };
-    let fields = sent.as_object();
-    if fields.is_none() {
-        wrong("the drill", sent, "an object");
-    }
-    for (field, value) in fields.into_iter().flatten() {
-        let number = value.as_f64();
-        match (field.as_str(), number, value.as_bool()) {
-            ("pressure", Some(number), _) if (0.0..=2.0).contains(&number) => {
-                begun.pressure = number;
-            }
-            ("pressure", ..) => wrong(field, value, "a ratio from 0 to 2"),
-            ("seconds", Some(number), _) if number > 0.0 && number <= 3600.0 => {
-                begun.seconds = number;
-            }
-            ("seconds", ..) => wrong(field, value, "seconds above 0 and at most 3600"),
-            ("restart", _, Some(restart)) => begun.restart = restart,
-            ("restart", ..) => wrong(field, value, "true or false"),
-            _ => wrong(field, value, "no such field"),
-        }
-    }
-    if faults.is_empty() {
-        Ok(begun)
-    } else {
-        Err(faults)
-    }
 }
 
 /// One of the few commands that may be under way.

@@ -2,20 +2,25 @@
 //!
 //! | file | routes |
 //! |---|---|
-//! | `memory` | `memory-stats`, `memory-details`, `leak-analysis`, `optimize`, `drill` |
+//! | `memory` | `memory-stats`, `leak-analysis`, `optimize`, `drill` |
+//! | `details` | `memory-details` |
 //! | `restart` | `auto-restart/status`, `config`, `restart` |
 //! | `performance` | `performance`, `/metrics` |
 //! | `live` | the WebSocket |
 //! | `body` | the body of a command |
+//! | `document` | the OpenAPI document, and what it says of all routes alike |
 //! | `guard` | before and after each: access, security headers, problem details |
 
 mod body;
+mod details;
+mod document;
 mod guard;
 mod live;
 mod memory;
 mod performance;
 mod restart;
 
+use self::details::Details;
 use super::admin::Admin;
 use super::live::Live;
 use super::page;
@@ -36,11 +41,18 @@ pub(super) struct Surface {
     admin: Admin,
     /// Each router has a stream of its own: that of another may run where the program is stuck.
     live: Live,
+    details: Details,
 }
 
 impl FromRef<Surface> for Admin {
     fn from_ref(surface: &Surface) -> Admin {
         surface.admin.clone()
+    }
+}
+
+impl FromRef<Surface> for Details {
+    fn from_ref(surface: &Surface) -> Details {
+        surface.details.clone()
     }
 }
 
@@ -66,7 +78,7 @@ fn documented() -> (Router<Surface>, utoipa::openapi::OpenApi) {
 
     let router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(memory::stats))
-        .routes(routes!(memory::details))
+        .routes(routes!(details::details))
         .routes(routes!(memory::leak_analysis))
         .routes(routes!(memory::optimise))
         .routes(routes!(memory::drill))
@@ -83,11 +95,11 @@ fn documented() -> (Router<Surface>, utoipa::openapi::OpenApi) {
 pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<S> {
     let surface = Surface {
         live: Live::new(Arc::clone(&admin.monitor)),
+        details: Details::default(),
         admin: admin.clone(),
     };
     let (router, document) = documented();
-    let document = document.to_json().unwrap_or_default();
-    let document = bytes::Bytes::from(document);
+    let document = bytes::Bytes::from(document::whole(&document).to_string());
     router
         .route(
             "/api/system/openapi.json",
@@ -128,21 +140,26 @@ fn json(body: impl Into<axum::body::Body>) -> Response {
 
 /// An answer in JSON.
 fn answer(status: StatusCode, answer: &impl serde::Serialize) -> Response {
-    match serde_json::to_vec(answer) {
+    match written(answer) {
         Ok(body) => {
             let mut response = json(body);
             *response.status_mut() = status;
             response
         }
-        Err(error) => {
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn written(answer: &impl serde::Serialize) -> Result<bytes::Bytes, Problem> {
+    serde_json::to_vec(answer)
+        .map(bytes::Bytes::from)
+        .map_err(|error| {
             tracing::error!(%error, "an answer could not be written");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the answer could not be written",
             )
-            .into_response()
-        }
-    }
+        })
 }
 
 fn ok(value: &impl serde::Serialize) -> Response {

@@ -30,7 +30,13 @@ pub(super) async fn performance(State(admin): State<Admin>) -> Response {
     responses((status = 200, body = String, content_type = CONTENT_TYPE))
 )]
 pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
-    let exporter = Exporter::new(admin.monitor);
+    let said = admin.caches.ask().await;
+    // What is not known is left out.
+    let caches = match said.is_late {
+        true => Vec::new(),
+        false => said.caches,
+    };
+    let exporter = Exporter::new(admin.monitor).with_caches(caches);
     let exporter = match &admin.requests {
         Some(layer) => exporter.requests(layer),
         None => exporter,

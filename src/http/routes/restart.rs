@@ -4,7 +4,9 @@ use super::memory::{permit, refused, wait};
 use super::{answer, body, ok};
 use crate::governor::{PolicyError, RestartError};
 use crate::http::admin::Admin;
-use crate::http::answer::restart::{AutoRestart, PolicyAnswer, RestartBegun, changed, named};
+use crate::http::answer::restart::{
+    AutoRestart, PolicyAnswer, PolicyChange, RestartBegun, changed, named,
+};
 use crate::http::problem::Problem;
 use axum::body::Body;
 use axum::extract::State;
@@ -35,7 +37,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Response {
 #[utoipa::path(
     post,
     path = "/api/system/auto-restart/config",
-    request_body = PolicyAnswer,
+    request_body = PolicyChange,
     responses(
         (status = 200, body = PolicyAnswer),
         (status = 409, body = Problem, description = "The monitor only observes."),
@@ -49,6 +51,7 @@ pub(super) async fn config(
 ) -> Result<Response, Problem> {
     let change = body::read(&headers, sent).await?;
     let _permit = permit(&admin)?;
+    let _one = admin.changing.lock().await;
     let policy = changed(admin.monitor.policy(), &change).map_err(Problem::fields)?;
     let pending = admin
         .monitor

@@ -17,15 +17,13 @@
 //! | `mod` | the thread's beginning and end |
 //! | `connections` | one connection after the other |
 //! | `stalled` | an answer that nobody takes |
-//! | `reserve` | memory of its own |
 
 mod connections;
-mod reserve;
 mod stalled;
 
 use self::connections::Connections;
 use super::admin::Admin;
-use super::routes;
+use super::{reserve, routes};
 use crate::governor::ask_for_short_slices;
 use std::fmt;
 use std::io;
@@ -117,6 +115,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let (begun, beginning) = std::sync::mpsc::sync_channel(1);
         let admin = admin.clone();
+        admin.caches.begin();
         let thread = std::thread::Builder::new()
             .name("plimsoll-http".to_owned())
             .spawn(move || {

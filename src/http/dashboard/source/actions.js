@@ -182,6 +182,8 @@ export async function tell(name, work) {
   result.replaceChildren(h("h3", {}, isFault ? `${name}: not done` : name), ...content, dismiss);
   result.classList.toggle("isfault", isFault);
   result.hidden = false;
+  // Where it appears nobody is listening yet.
+  setText("announce", [`${name}: ${isFault ? "not done" : "done"}.`, content[0]?.textContent].filter(Boolean).join(" "));
   // After the dialog has closed, so that the focus is not taken back.
   setTimeout(() => result.scrollIntoView({ block: "nearest" }), 50);
   onDone();

@@ -5,6 +5,8 @@ const KEY = "plimsoll-token";
 
 let kept = null;
 let asking = null;
+/** A person would not give it: what runs by itself does not ask again. */
+let isDeclined = false;
 let askForToken = async () => null;
 
 /** How a person is asked for the token: a function that resolves to it, or to null. */
@@ -45,16 +47,33 @@ function keep(value) {
 /** Asks once, however many requests wait for it. True when there is a new token. */
 async function renew(refused) {
   if (token() !== refused) return true;
+  if (isDeclined) return false;
   asking ??= askForToken(refused !== null).finally(() => {
     asking = null;
   });
   const given = await asking;
   if (given) keep(given);
+  isDeclined = !given;
   return Boolean(given);
 }
 
+/** A person wants to be asked again. */
+export function askAgain() {
+  isDeclined = false;
+}
+
+/** In milliseconds. A connection that was cut off somewhere is not told: without an end nothing would be asked any more. */
+const GET_PATIENCE = 15_000;
+/** The server waits for an action for 30 seconds. */
+const POST_PATIENCE = 45_000;
+
 export const get = (path) => call("GET", path);
-export const post = (path, body) => call("POST", path, body);
+
+/** A person's command: worth a question. */
+export function post(path, body) {
+  askAgain();
+  return call("POST", path, body);
+}
 
 async function call(method, path, body) {
   for (;;) {
@@ -69,6 +88,7 @@ async function call(method, path, body) {
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store",
+        signal: AbortSignal.timeout(method === "GET" ? GET_PATIENCE : POST_PATIENCE),
         credentials: "same-origin",
       });
     } catch {

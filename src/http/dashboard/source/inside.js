@@ -85,6 +85,7 @@ function state(option) {
 
 export function show(details) {
   const live = details.heap?.live_bytes;
+  byId("caches-late").hidden = !details.caches_are_late;
   caches.show((details.caches ?? []).map((cache, at) => ({ ...cache, id: `${at} ${cache.name}`, share: live > 0 ? cache.bytes / live : null })));
   threads.show(details.threads ?? []);
   options.show(details.jemalloc_options ?? []);

@@ -3,11 +3,11 @@
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import * as actions from "./actions.js";
-import { get, onTokenNeeded } from "./api.js";
+import { askAgain, get, onTokenNeeded } from "./api.js";
 import * as charts from "./charts.js";
 import * as diagnosis from "./diagnosis.js";
 import * as dialog from "./dialog.js";
-import { byId, setText } from "./dom.js";
+import { byId, h, setText } from "./dom.js";
 import * as done from "./done.js";
 import { duration, isNumber } from "./format.js";
 import * as happenings from "./happenings.js";
@@ -37,6 +37,9 @@ let detailsTimer = 0;
 let isFetching = false;
 let newImage = null;
 let notice = "";
+let wasLost = false;
+/** By this browser's clock, which need not be the server's. */
+let heardAt = 0;
 
 function start() {
   dialog.start();
@@ -87,6 +90,7 @@ function takeHello(image) {
 
 function takeSample(sample) {
   known.sample = sample;
+  heardAt = Date.now();
   record.takeSample(sample);
   if (!document.hidden) render();
 }
@@ -95,8 +99,8 @@ function takeEvent(event) {
   if (!event) return;
   happenings.takeEvent(event);
   if (!document.hidden) done.show(known.details?.summary);
-  // The ledger has settled a quarter of a second after.
-  wantDetails(500);
+  // The ledger has settled a quarter of a second after. Who does not look asks when he does.
+  if (!document.hidden) wantDetails(500);
 }
 
 /** Everything that a sample changes. */
@@ -129,7 +133,7 @@ async function fetchDetails() {
     say("");
   } catch (problem) {
     // That the server is away is said by the connection already.
-    if (problem.status) say(`The details could not be had: ${problem.message}`);
+    if (problem.status) say(`The details could not be had: ${problem.message}`, problem.status === 401);
   } finally {
     isFetching = false;
   }
@@ -173,6 +177,7 @@ async function fetchRequests() {
 }
 
 function setConnection(state, reason) {
+  announce(state);
   connection = state;
   byId("connection").dataset.state = state;
   const words = { live: "live", connecting: reason === "restart" ? "restarting" : "connecting", lost: "connection lost" };
@@ -180,18 +185,29 @@ function setConnection(state, reason) {
   document.documentElement.classList.toggle("stale", state !== "live");
 }
 
+/** That figures have stopped, and that they go on: not every try in between. */
+function announce(state) {
+  if (state === "lost" && !wasLost) setText("announce", "The connection is lost: the figures are old.");
+  if (state === "live" && wasLost) setText("announce", "Connected again: the figures are live.");
+  if (state !== "connecting") wasLost = state === "lost";
+}
+
 /** How old the figures are, when they are. */
 function showAge() {
-  const age = Date.now() / 1000 - (known.sample?.at_unix_seconds ?? NaN);
+  const age = heardAt > 0 ? (Date.now() - heardAt) / 1000 : NaN;
   if (connection === "live" || !isNumber(age) || age < 3) return;
   setText("connection-words", `${connection === "lost" ? "connection lost" : "connecting"}, figures ${duration(Math.round(age))} old`);
 }
 
-function say(text) {
+function say(text, wantsToken = false) {
   if (text === notice) return;
   notice = text;
   byId("notice").hidden = text === "";
-  setText("notice", text);
+  const again = () => {
+    askAgain();
+    wantDetails(0);
+  };
+  byId("notice").replaceChildren(h("p", {}, text), wantsToken ? h("button", { type: "button", class: "quiet", onclick: again }, "Enter the token…") : "");
 }
 
 start();

@@ -81,23 +81,26 @@ export function place(plot, [from, until], range) {
     else groups.push({ x, marks: [mark] });
   }
   lane.hidden = groups.length === 0;
-  const keys = new Set();
-  let position = 0;
-  for (const group of groups) {
-    const key = `${group.marks[0].kind}-${group.marks[0].at}`;
-    keys.add(key);
-    const button = buttonOf(key);
-    dress(button, group, Math.min(group.x, left + width));
-    if (lane.children[position] !== button) lane.insertBefore(button, lane.children[position] ?? null);
-    position += 1;
-  }
+  const hadFocus = lane.contains(document.activeElement);
+  const keyOf = ({ marks: [first] }) => `${first.kind}-${first.at}`;
+  const keys = new Set(groups.map(keyOf));
   for (const [key, button] of buttons) {
     if (keys.has(key)) continue;
     button.remove();
     buttons.delete(key);
   }
+  let position = 0;
+  for (const group of groups) {
+    const key = keyOf(group);
+    const button = buttonOf(key);
+    dress(button, group, Math.min(group.x, left + width));
+    if (lane.children[position] !== button) lane.insertBefore(button, lane.children[position] ?? null);
+    position += 1;
+  }
   if (groups.length > 0 && !keys.has(current)) choose(lane.lastElementChild);
   else for (const button of lane.children) setAttribute(button, "tabindex", button.dataset.key === current ? "0" : "-1");
+  // The mark that had it has left the chart, or was taken into another.
+  if (hadFocus && !lane.contains(document.activeElement)) lane.querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
 }
 
 function buttonOf(key) {

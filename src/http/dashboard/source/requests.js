@@ -6,7 +6,8 @@ import { lines, table } from "./table.js";
 
 let routes = null;
 
-const each = (route) => (route.count > 0 ? route.allocated_bytes / route.count : 0);
+/** Those that were given up have allocated too. */
+const each = (route) => route.allocated_bytes / Math.max(1, route.count + (route.cancelled ?? 0));
 
 export function start() {
   routes = table(byId("routes-place"), {
@@ -38,7 +39,7 @@ function extra(route) {
 
 export function show(performance) {
   routes.show(performance.routes ?? []);
-  const words = `Routes since the program's start. Slow is over ${duration(performance.slow_seconds)}, very slow over ${duration(performance.very_slow_seconds)}; errors are answers from 500 up; refused while load was shed.`;
+  const words = `Routes since the program's start. Slow is over ${duration(performance.slow_seconds)}, very slow over ${duration(performance.very_slow_seconds)}; errors are answers from 500 up, panics, and bodies that broke off; refused while load was shed.`;
   const caption = byId("routes").caption;
   if (caption.textContent !== words && performance.slow_seconds > 0) caption.textContent = words;
 }

@@ -1,8 +1,9 @@
 //! Memory that is there when there is none.
 //!
-//! The thread gets an arena of jemalloc's to itself, with free pages in it that are never given back.
-//! Its address space and its pages are taken at the start, so an answer needs nothing from a system
-//! that refuses the rest of the program, by a resource limit or by a control group.
+//! The threads that answer get an arena of jemalloc's to themselves, with free pages in it that are
+//! never given back. Its address space and its pages are taken at the start, so an answer needs
+//! nothing from a system that refuses the rest of the program, by a resource limit or by a control
+//! group.
 
 /// An answer in full, with a history of two days, takes 400 KiB; a connection 20 KiB.
 #[cfg(feature = "jemalloc")]
