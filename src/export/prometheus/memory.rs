@@ -2,7 +2,7 @@
 
 use super::family::{Families, In};
 use crate::figures;
-use crate::governor::{CacheStatus, Monitor, Parts};
+use crate::governor::{CacheStatistics, CacheStatus, Monitor, Parts};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -100,19 +100,74 @@ fn parts(families: &mut Families<'_>, parts: &Parts, is_jemalloc: bool) -> fmt::
 
 fn caches(families: &mut Families<'_>, caches: &[CacheStatus]) -> fmt::Result {
     // Two of one name would be one series twice, which spoils the whole scrape.
-    let mut by_name = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, (u64, Option<CacheStatistics>)> = BTreeMap::new();
     for cache in caches {
-        let sum: &mut u64 = by_name.entry(cache.name.as_str()).or_default();
-        *sum = sum.saturating_add(cache.bytes);
+        let (bytes, statistics) = by_name.entry(cache.name.as_str()).or_default();
+        *bytes = bytes.saturating_add(cache.bytes);
+        if let Some(other) = &cache.statistics {
+            add(statistics.get_or_insert_default(), other);
+        }
     }
     families.gauges(
         "plimsoll_cache",
         "What registered caches say they hold, by name.",
         In::Bytes,
         by_name
-            .into_iter()
-            .map(|(name, bytes)| ([("cache", name)], bytes)),
+            .iter()
+            .map(|(name, (bytes, _))| ([("cache", *name)], *bytes)),
+    )?;
+    let counting = || {
+        let counting = by_name.iter();
+        counting.filter_map(|(name, (_, statistics))| Some((*name, statistics.as_ref()?)))
+    };
+    families.gauges(
+        "plimsoll_cache_entries",
+        "Entries of caches that count.",
+        In::Number,
+        counting().map(|(name, found)| ([("cache", name)], found.entries)),
+    )?;
+    families.counters(
+        "plimsoll_cache_requests",
+        "Look-ups: hits, and misses.",
+        In::Number,
+        counting().flat_map(|(name, found)| {
+            [("hit", found.hits), ("miss", found.misses)]
+                .map(|(result, count)| ([("cache", name), ("result", result)], count))
+        }),
+    )?;
+    families.counters(
+        "plimsoll_cache_evictions",
+        "Entries that have left, by cause.",
+        In::Number,
+        counting().flat_map(|(name, found)| {
+            let left = &found.evictions;
+            [
+                ("capacity", left.capacity),
+                ("pressure", left.pressure),
+                ("expired", left.expired),
+                ("replaced", left.replaced),
+                ("removed", left.removed),
+            ]
+            .map(|(cause, count)| ([("cache", name), ("cause", cause)], count))
+        }),
     )
+}
+
+/// Of two caches with one name.
+fn add(sum: &mut CacheStatistics, other: &CacheStatistics) {
+    let pairs = [
+        (&mut sum.entries, other.entries),
+        (&mut sum.hits, other.hits),
+        (&mut sum.misses, other.misses),
+        (&mut sum.evictions.capacity, other.evictions.capacity),
+        (&mut sum.evictions.pressure, other.evictions.pressure),
+        (&mut sum.evictions.expired, other.evictions.expired),
+        (&mut sum.evictions.replaced, other.evictions.replaced),
+        (&mut sum.evictions.removed, other.evictions.removed),
+    ];
+    for (sum, other) in pairs {
+        *sum = sum.saturating_add(other);
+    }
 }
 
 fn heap(families: &mut Families<'_>) -> fmt::Result {
@@ -211,16 +266,27 @@ mod tests {
 
     #[test]
     fn two_caches_of_one_name_are_one_series() {
-        let cache = |name: &str, bytes| CacheStatus {
+        let cache = |name: &str, bytes, hits| CacheStatus {
             name: name.to_owned(),
             bytes,
             keeps_cap: true,
-            statistics: None,
+            statistics: (hits > 0).then(|| CacheStatistics {
+                hits,
+                ..CacheStatistics::default()
+            }),
         };
-        let all = [cache("rooms", 3), cache("meals", 5), cache("rooms", 4)];
+        let all = [
+            cache("rooms", 3, 10),
+            cache("meals", 5, 0),
+            cache("rooms", 4, 20),
+        ];
         let text = written(move |families| caches(families, &all));
         assert!(text.contains("\nplimsoll_cache_bytes{cache=\"rooms\"} 7\n"));
         assert!(text.contains("\nplimsoll_cache_bytes{cache=\"meals\"} 5\n"));
         assert_eq!(text.matches("\nplimsoll_cache_bytes{").count(), 2);
+        let hits = "\nplimsoll_cache_requests_total{cache=\"rooms\",result=\"hit\"} 30\n";
+        assert!(text.contains(hits), "{text}");
+        // One that does not count has no count.
+        assert_eq!(text.matches("cache=\"meals\"").count(), 1);
     }
 }

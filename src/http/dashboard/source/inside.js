@@ -31,6 +31,10 @@ export function start() {
       { key: "name", label: "Cache", isHead: true, show: (cache) => cache.name, sort: (cache) => cache.name },
       { key: "bytes", label: "Holds", isNumber: true, show: (cache) => bytes(cache.bytes), sort: (cache) => cache.bytes },
       { key: "share", label: "Of live heap", isNumber: true, show: (cache) => percent(cache.share) },
+      { key: "entries", label: "Entries", isNumber: true, show: entries, sort: (cache) => cache.statistics?.entries ?? -1 },
+      { key: "hits", label: "Hits", isNumber: true, show: (cache) => told(cache, () => percent(hitRatio(cache), 1)), sort: (cache) => hitRatio(cache) ?? -1 },
+      { key: "evicted", label: "Evicted", show: (cache) => told(cache, () => evicted(cache.statistics.evictions)) },
+      { key: "cap", label: "Cap", show: cap },
     ],
   });
   allocator = table(byId("allocator-place"), {
@@ -74,6 +78,40 @@ export function start() {
       { key: "state", label: "So", show: state },
     ],
   });
+}
+
+/** What only a cache that counts can tell. */
+const told = (cache, tell) => (cache.statistics ? tell() : "not told");
+
+function entries(cache) {
+  return told(cache, () => {
+    const { entries, most_entries: most } = cache.statistics;
+    return isNumber(most) ? `${count(entries)} of ${count(most)}` : count(entries);
+  });
+}
+
+function hitRatio({ statistics }) {
+  const all = statistics ? statistics.hits + statistics.misses : 0;
+  return all > 0 ? statistics.hits / all : null;
+}
+
+/** By cause, without what never happened. */
+function evicted(evictions) {
+  const causes = [
+    ["capacity", "for room"],
+    ["pressure", "under pressure"],
+    ["expired", "too old"],
+    ["replaced", "replaced"],
+    ["removed", "removed"],
+  ];
+  const words = causes.filter(([key]) => evictions[key] > 0).map(([key, words]) => `${count(evictions[key])} ${words}`);
+  return words.join(", ") || "none";
+}
+
+function cap(cache) {
+  const share = cache.statistics?.share;
+  if (isNumber(share)) return share < 1 ? `${percent(share)} of its capacity while the level lasts` : "All of its capacity";
+  return cache.keeps_cap ? "Kept while a level lasts" : "Cannot be kept: cleared again while a level lasts";
 }
 
 const differs = (option) => option.wanted !== null && option.wanted !== option.effective;
