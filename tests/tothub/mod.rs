@@ -20,8 +20,14 @@ pub fn path() -> PathBuf {
 
 /// A folder with a database, filled outside any limit, as a deployed service's is.
 pub fn filled() -> tempfile::TempDir {
+    filled_with(&[])
+}
+
+/// The same with flags of its own.
+pub fn filled_with(flags: &[&str]) -> tempfile::TempDir {
     let data = tempfile::tempdir().expect("a folder");
     let filled = Command::new(path())
+        .args(flags)
         .args(["--for", "1", "--port", "0", "--data"])
         .arg(data.path())
         .output()
