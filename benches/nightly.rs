@@ -7,6 +7,9 @@
 #[cfg(target_os = "linux")]
 #[path = "../tests/group/mod.rs"]
 mod group;
+#[cfg(target_os = "linux")]
+#[path = "../tests/tothub/mod.rs"]
+mod tothub;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -21,7 +24,8 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::group::Group;
-    use std::path::{Path, PathBuf};
+    use super::tothub;
+    use std::path::Path;
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -30,7 +34,7 @@ mod linux {
     const KINDS: [&str; 2] = ["in-batches", "all-at-once"];
 
     pub fn run() {
-        let service = build();
+        let service = tothub::built();
         let data = tempfile::tempdir().expect("a folder");
         let mut filling = Command::new(&service);
         let filled = filling
@@ -105,29 +109,5 @@ mod linux {
         let said = String::from_utf8_lossy(&output.stdout);
         let last = said.lines().last().unwrap_or_default().to_owned();
         (output.status.success().then_some(took), last)
-    }
-
-    /// The example, as this is built.
-    fn build() -> PathBuf {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args([
-                "build",
-                "--release",
-                "--features",
-                "full",
-                "--example",
-                "tothub",
-            ])
-            .status();
-        assert!(
-            built.is_ok_and(|status| status.success()),
-            "the example is not built"
-        );
-        let own = std::env::current_exe().expect("a program has a name");
-        own.ancestors()
-            .nth(2)
-            .expect("two folders up")
-            .join("examples/tothub")
     }
 }

@@ -7,6 +7,9 @@
 #[cfg(target_os = "linux")]
 #[path = "../tests/group/mod.rs"]
 mod group;
+#[cfg(target_os = "linux")]
+#[path = "../tests/tothub/mod.rs"]
+mod tothub;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -21,7 +24,8 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::group::Group;
-    use std::path::{Path, PathBuf};
+    use super::tothub;
+    use std::path::Path;
     use std::process::Command;
     use std::time::Instant;
 
@@ -35,7 +39,7 @@ mod linux {
     const LEAKS: [(u64, u64); 3] = [(1, 600), (10, 180), (100, 60)];
 
     pub fn run() {
-        let service = build();
+        let service = tothub::built();
         println!("| leak | governor | outcome | after | restarts |\n|---|---|---|---|---|");
         let rows: Vec<String> = std::thread::scope(|scope| {
             let runs: Vec<_> = LEAKS
@@ -55,30 +59,6 @@ mod linux {
         for row in rows {
             println!("{row}");
         }
-    }
-
-    /// The example, as this is built.
-    fn build() -> PathBuf {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args([
-                "build",
-                "--release",
-                "--features",
-                "full",
-                "--example",
-                "tothub",
-            ])
-            .status();
-        assert!(
-            built.is_ok_and(|status| status.success()),
-            "the example is not built"
-        );
-        let own = std::env::current_exe().expect("a program has a name");
-        own.ancestors()
-            .nth(2)
-            .expect("two folders up")
-            .join("examples/tothub")
     }
 
     fn survive(service: &Path, (leak, seconds): (u64, u64), governor: (&str, &str)) -> String {

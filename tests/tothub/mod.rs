@@ -18,6 +18,24 @@ pub fn path() -> PathBuf {
     path
 }
 
+/// The example, built for speed, beside a benchmark that runs it.
+pub fn built() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--features", "full"])
+        .args(["--example", "tothub"])
+        .status();
+    assert!(
+        built.is_ok_and(|status| status.success()),
+        "the example is not built"
+    );
+    let own = std::env::current_exe().expect("a program has a name");
+    own.ancestors()
+        .nth(2)
+        .expect("two folders up")
+        .join("examples/tothub")
+}
+
 /// A folder with a database, filled outside any limit, as a deployed service's is.
 pub fn filled() -> tempfile::TempDir {
     filled_with(&[])
