@@ -146,12 +146,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let found = self.look_up(&self.hashing.asked(key));
-        match found {
-            Some(_) => self.counters.hit(),
-            None => self.counters.miss(),
-        }
-        found
+        self.look_up(&self.hashing.asked(key))
     }
 
     /// Whether a live value is held. Counts as no look-up, and says nothing of how much it is used.
@@ -215,10 +210,8 @@ where
     {
         let asked = self.hashing.asked(key);
         if let Some(value) = self.look_up(&asked) {
-            self.counters.hit();
             return Ok(value);
         }
-        self.counters.miss();
         let mut kept = Kept::default();
         let is_wanted = self.weigh.measures();
         if self.holds_nothing() {
@@ -269,10 +262,8 @@ where
     {
         let asked = self.hashing.asked(key);
         if let Some(value) = self.look_up(&asked) {
-            self.counters.hit();
             return Ok(value);
         }
-        self.counters.miss();
         let mut kept = Kept::default();
         let is_wanted = self.weigh.measures();
         if self.holds_nothing() {
@@ -425,13 +416,19 @@ where
         })
     }
 
+    /// Counted. The one place where the table is asked like this, so that it is compiled into it.
     fn look_up<Q>(&self, asked: &Asked<'_, Q>) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.table.get(asked)?;
-        self.live(entry, asked)
+        let entry = self.table.get(asked);
+        let found = entry.and_then(|entry| self.live(entry, asked));
+        match found {
+            Some(_) => self.counters.hit(),
+            None => self.counters.miss(),
+        }
+        found
     }
 
     /// Takes out an entry whose time is over.
@@ -522,6 +519,8 @@ where
         answer
     }
 
+    /// Inlined, as it would be written to memory in parts and read again as a whole.
+    #[inline(always)]
     fn entry(&self, key: &K, value: V, kept: Kept, ttl: Option<Duration>) -> Entry<V> {
         let bytes = match &self.weigh {
             Weigh::By(weigh) => weigh(key, &value).max(1),
