@@ -16,7 +16,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Wei
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::marker::PhantomData;
-use std::mem::size_of;
+use std::mem::{needs_drop, size_of};
 use std::sync::Arc;
 
 /// Of weights to bytes or entries.
@@ -82,7 +82,7 @@ impl<Q: ?Sized> Hash for Asked<'_, Q> {
 
 impl<K: Borrow<Q>, Q: Eq + ?Sized> Equivalent<Hashed<K>> for Asked<'_, Q> {
     fn equivalent(&self, known: &Hashed<K>) -> bool {
-        self.hash == known.hash && self.key == known.key.borrow()
+        self.key == known.key.borrow()
     }
 }
 
@@ -265,7 +265,10 @@ impl<K, V> Lifecycle<Hashed<K>, Entry<V>> for Noting<K, V> {
         if let Some(cause) = cause {
             self.counters.left(cause, entry.bytes);
         }
-        state.keep((key, entry));
+        // Plain data has nothing that must wait for the lock's end.
+        if needs_drop::<(K, V)>() {
+            state.keep((key, entry));
+        }
     }
 }
 

@@ -145,12 +145,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let found = self.look_up(&self.hashing.asked(key));
-        match found {
-            Some(_) => self.counters.hit(),
-            None => self.counters.miss(),
-        }
-        found
+        self.look_up(&self.hashing.asked(key))
     }
 
     /// Whether a live value is held. Counts as no look-up, and says nothing of how much it is used.
@@ -214,10 +209,8 @@ where
     {
         let asked = self.hashing.asked(key);
         if let Some(value) = self.look_up(&asked) {
-            self.counters.hit();
             return Ok(value);
         }
-        self.counters.miss();
         let mut kept = Kept::default();
         let is_wanted = self.weigh.measures();
         if self.holds_nothing() {
@@ -268,10 +261,8 @@ where
     {
         let asked = self.hashing.asked(key);
         if let Some(value) = self.look_up(&asked) {
-            self.counters.hit();
             return Ok(value);
         }
-        self.counters.miss();
         let mut kept = Kept::default();
         let is_wanted = self.weigh.measures();
         if self.holds_nothing() {
@@ -424,13 +415,19 @@ where
         })
     }
 
+    /// Counted. The one place where the table is asked like this, so that it is compiled into it.
     fn look_up<Q>(&self, asked: &Asked<'_, Q>) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.table.get(asked)?;
-        self.live(entry, asked)
+        let entry = self.table.get(asked);
+        let found = entry.and_then(|entry| self.live(entry, asked));
+        match found {
+            Some(_) => self.counters.hit(),
+            None => self.counters.miss(),
+        }
+        found
     }
 
     /// Takes out an entry whose time is over.
@@ -521,6 +518,8 @@ where
         answer
     }
 
+    /// Inlined, as it would be written to memory in parts and read again as a whole.
+    #[inline(always)]
     fn entry(&self, key: &K, value: V, kept: Kept, ttl: Option<Duration>) -> Entry<V> {
         let bytes = match &self.weigh {
             Weigh::By(weigh) => weigh(key, &value).max(1),

@@ -50,6 +50,16 @@ pub(super) struct Counters(ThreadLocal<Own>);
 impl Counters {
     #[inline]
     fn own(&self) -> &Own {
+        match self.0.get() {
+            Some(own) => own,
+            None => self.begin(),
+        }
+    }
+
+    /// A thread's first. Apart, so that the look-up's frame is not aligned for it.
+    #[cold]
+    #[inline(never)]
+    fn begin(&self) -> &Own {
         self.0.get_or_default()
     }
 
