@@ -178,14 +178,7 @@ fn work_that_fails_loses_nothing_and_repeats_nothing() {
             }
         }
     }
-    assert_eq!(
-        seen,
-        (0..100)
-            .collect::<Vec<u64>>()
-            .iter()
-            .map(|&at| at as _)
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(seen, (0..100).collect::<Vec<u64>>());
     assert_eq!(failures, 14);
 }
 
