@@ -178,7 +178,7 @@ fn work_that_fails_loses_nothing_and_repeats_nothing() {
             }
         }
     }
-    assert!(seen.into_iter().eq(0..100));
+    assert_eq!(seen, (0..100).collect::<Vec<u64>>());
     assert_eq!(failures, 14);
 }
 

@@ -159,6 +159,37 @@ pub enum Reason<E = Infallible> {
     Failed(E),
 }
 
+impl<R, E> Stopped<R, E> {
+    /// The error alone, and the job: for an error that is passed on out of the life of what the job
+    /// borrows, such as a statement of a database.
+    ///
+    /// ```
+    /// use plimsoll::batch::{Batches, InBatches};
+    ///
+    /// fn total(rows: &[u64]) -> Result<u64, Box<dyn std::error::Error>> {
+    ///     let mut total = 0;
+    ///     let job = rows.iter().in_batches(&Batches::default());
+    ///     job.run(|rows| total += rows.drain(..).sum::<u64>())
+    ///         .map_err(|stopped| stopped.split().0)?;
+    ///     Ok(total)
+    /// }
+    /// # assert_eq!(total(&[1, 2]).unwrap(), 3);
+    /// ```
+    pub fn split(self) -> (Stopped<(), E>, R) {
+        let Stopped {
+            done,
+            resume,
+            reason,
+        } = self;
+        let error = Stopped {
+            done,
+            resume: (),
+            reason,
+        };
+        (error, resume)
+    }
+}
+
 impl<E> Stopped<(), E> {
     /// With the job to go on with.
     pub(super) fn with<R>(self, resume: R) -> Stopped<R, E> {

@@ -26,8 +26,7 @@ pub trait InBatches: Iterator + Sized {
         Batched {
             items: self,
             batch: Vec::new(),
-            job: Job::new(batches, size_of::<Self::Item>()),
-            given_out: None,
+            job: Box::new(Job::new(batches, size_of::<Self::Item>())),
             is_over: false,
             is_halted: false,
         }
@@ -59,9 +58,8 @@ impl<I: Iterator> InBatches for I {}
 pub struct Batched<I: Iterator> {
     items: I,
     batch: Vec<I::Item>,
-    job: Job,
-    /// The batch that was given away last.
-    given_out: Option<Filled>,
+    /// In a box, so that an error that carries the job is small.
+    job: Box<Job>,
     /// The iterator has ended, and is not asked again.
     is_over: bool,
     /// It has answered why it stops, and owes an end.
@@ -180,9 +178,7 @@ impl<I: Iterator> Iterator for Batched<I> {
     type Item = Result<Vec<I::Item>, Stopped<()>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(batch) = self.given_out.take() {
-            self.job.note(&batch, batch.items, 0);
-        }
+        self.job.take_back();
         if std::mem::take(&mut self.is_halted) {
             return None;
         }
@@ -193,13 +189,12 @@ impl<I: Iterator> Iterator for Batched<I> {
                 return Some(Err(self.job.stopped(reason)));
             }
         };
-        self.job.settings.progress.runs();
         let filled = self.fill(pace);
         if filled.items == 0 {
             self.job.finish();
             return None;
         }
-        self.given_out = Some(filled);
+        self.job.give_out(filled);
         Some(Ok(std::mem::take(&mut self.batch)))
     }
 }

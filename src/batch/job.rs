@@ -12,6 +12,8 @@ pub(super) struct Job {
     pub(super) gate: Gate,
     sizer: Sizer,
     done: Done,
+    /// The batch that was given away last.
+    given_out: Option<Filled>,
 }
 
 /// A batch that is complete, before its work.
@@ -44,6 +46,7 @@ impl Job {
             gate: Gate::new(&settings),
             sizer: Sizer::new(law),
             done: Done::default(),
+            given_out: None,
             settings,
         }
     }
@@ -73,6 +76,18 @@ impl Job {
         self.settings.progress.note(items, 1, peak);
         if self.settings.purge == Purge::EveryBatch {
             crate::give_back();
+        }
+    }
+
+    /// Gives a batch away: it is done when the next is asked for.
+    pub(super) fn give_out(&mut self, batch: Filled) {
+        self.settings.progress.runs();
+        self.given_out = Some(batch);
+    }
+
+    pub(super) fn take_back(&mut self) {
+        if let Some(batch) = self.given_out.take() {
+            self.note(&batch, batch.items, 0);
         }
     }
 

@@ -18,7 +18,8 @@ const FINISHED: u8 = 13;
 /// How far a job is: written by the job after each batch, read by anyone at any time.
 ///
 /// Clones are of the same counters. Given to a job by
-/// [`BatchesBuilder::progress`](super::BatchesBuilder::progress); several jobs with the same one add up.
+/// [`BatchesBuilder::progress`](super::BatchesBuilder::progress); several jobs with the same one add up, and
+/// what it says of their state is what changed last.
 /// What a bar of the crate `indicatif` needs is there, without depending on it:
 ///
 /// ```ignore

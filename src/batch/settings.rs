@@ -47,7 +47,7 @@ pub enum Purge {
 /// are cheap.
 ///
 /// [`Batches::default`] has a budget of 16 MiB and no monitor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Batches {
     pub(super) settings: Arc<Settings>,
 }
@@ -96,14 +96,6 @@ impl Settings {
         } else {
             MOST_UNKNOWN_ITEMS
         })
-    }
-}
-
-impl Default for Batches {
-    fn default() -> Batches {
-        Batches {
-            settings: Arc::default(),
-        }
     }
 }
 

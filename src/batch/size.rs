@@ -187,7 +187,7 @@ mod tests {
         let plan = sizer.plan(room, false);
         let held_each = (item / 2).max(1);
         // Closed by what is held, as whoever fills it does.
-        let until_held = plan.held / held_each + u64::from(plan.held % held_each != 0);
+        let until_held = plan.held.div_ceil(held_each);
         let items = (plan.items as u64).min(until_held.max(1));
         let peak = items.saturating_mul(item);
         sizer.see(

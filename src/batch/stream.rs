@@ -42,9 +42,8 @@ pub trait StreamInBatches: Stream + Sized {
         BatchedStream {
             items: Box::pin(self),
             batch: Vec::new(),
-            job: Job::new(batches, size_of::<Self::Item>()),
+            job: Box::new(Job::new(batches, size_of::<Self::Item>())),
             filling: None,
-            given_out: None,
             is_over: false,
             is_halted: false,
         }
@@ -69,11 +68,10 @@ impl<S: Stream> StreamInBatches for S {}
 pub struct BatchedStream<S: Stream> {
     items: Pin<Box<S>>,
     batch: Vec<S::Item>,
-    job: Job,
+    /// In a box, so that an error that carries the job is small.
+    job: Box<Job>,
     /// The batch that is being fetched.
     filling: Option<Filling>,
-    /// The batch that was given away last.
-    given_out: Option<Filled>,
     /// The stream has ended, and is not asked again.
     is_over: bool,
     /// It has answered why it stops, and owes an end.
@@ -318,9 +316,7 @@ impl<S: Stream> Stream for BatchedStream<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Some(batch) = this.given_out.take() {
-            this.job.note(&batch, batch.items, 0);
-        }
+        this.job.take_back();
         if std::mem::take(&mut this.is_halted) {
             return Poll::Ready(None);
         }
@@ -335,8 +331,7 @@ impl<S: Stream> Stream for BatchedStream<S> {
             this.job.finish();
             return Poll::Ready(None);
         }
-        this.job.settings.progress.runs();
-        this.given_out = Some(filled);
+        this.job.give_out(filled);
         Poll::Ready(Some(Ok(std::mem::take(&mut this.batch))))
     }
 }
