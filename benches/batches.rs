@@ -1,14 +1,14 @@
 //! What batches add to a walk over items, and a budget to a piece of work.
 //!
 //! ```sh
-//! cargo bench --features batch --bench batches
+//! cargo bench --features rayon --bench batches
 //! ```
 #![allow(
     clippy::print_stdout,
     reason = "a benchmark's result is what it prints"
 )]
 
-use plimsoll::batch::{Batches, Budget, InBatches};
+use plimsoll::batch::{Batches, Budget, InBatches, StreamInBatches};
 use plimsoll::{Monitor, Plimsoll};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -159,5 +159,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let budget = Budget::new(1 << 30)?;
     let pair = each(100_000, || drop(black_box(budget.try_acquire(1000))));
     println!("  budget: {pair:.1} ns to acquire and give back");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut passed_on = 0u64;
+    let stream = each(1, || {
+        let rows = futures_util::stream::iter(0..black_box(ITEMS));
+        let job = rows.in_batches(&alone).run(|batch| {
+            passed_on += batch.len() as u64;
+            async move { drop(black_box(batch)) }
+        });
+        black_box(runtime.block_on(job).is_ok());
+    });
+    println!("  stream: {:.2} ns an item", stream / ITEMS as f64);
+    parallel(&budget, &alone);
     Ok(())
+}
+
+#[cfg(feature = "rayon")]
+fn parallel(budget: &Budget, batches: &Batches) {
+    use plimsoll::batch::ForEachWithin;
+    const JOBS: u64 = 100_000;
+    let item = each(1, || {
+        let jobs = 0..black_box(JOBS);
+        let done = jobs.for_each_within(
+            budget,
+            batches,
+            |_: &u64| 1000,
+            |item| {
+                black_box(item);
+            },
+        );
+        black_box(done.is_ok());
+    });
+    println!("parallel: {:.0} ns an item", item / JOBS as f64);
+}
+
+#[cfg(not(feature = "rayon"))]
+fn parallel(_: &Budget, _: &Batches) {
+    println!("parallel: with the feature `rayon`");
 }

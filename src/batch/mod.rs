@@ -85,9 +85,9 @@
 //!
 //! # Cost
 //!
-//! For an item some 2 to 5 ns, most of it a look at the thread's counters. For a batch 80 ns, 140 with a
+//! For an item some 2 to 8 ns, most of it a look at the thread's counters. For a batch 80 ns, 140 with a
 //! monitor, and once a millisecond at the most a look at the heap, about a microsecond. (On a virtual
-//! machine with two processors; `cargo bench --features batch --bench batches` measures it on yours.)
+//! machine with two processors; `cargo bench --features rayon --bench batches` measures it on yours.)
 
 mod budget;
 #[cfg(not(plimsoll_loom))]

@@ -109,7 +109,8 @@ where
     ///
     /// # Cost
     ///
-    /// About a microsecond for an item: for work that takes longer than that.
+    /// Some microseconds for an item, most of it between threads that wait for each other: for work that
+    /// takes longer than that. For less, give it batches of items.
     fn for_each_within<B, W>(
         self,
         budget: &Budget,
