@@ -315,13 +315,31 @@ pub(crate) fn own_totals() -> Option<Totals> {
     Some(block.totals())
 }
 
-/// What the calling thread holds by its own count, of which only differences tell something: below
-/// zero where it frees what others allocated. 0 for a thread that counts in the shared block.
+/// The calling thread's count of what it holds, for many readings in a row.
 #[cfg(feature = "batch")]
-#[inline]
-pub(crate) fn own_net() -> i64 {
-    let block = LOCAL.try_with(Local::own_block).ok().flatten();
-    block.map_or(0, Block::net)
+#[derive(Clone, Copy)]
+pub(crate) struct OwnCount {
+    /// `None` for a thread that counts in the shared block.
+    block: Option<&'static Block>,
+    /// Stays on its thread: elsewhere the block may have another owner.
+    _on_its_thread: core::marker::PhantomData<*const ()>,
+}
+
+#[cfg(feature = "batch")]
+impl OwnCount {
+    pub(crate) fn new() -> OwnCount {
+        OwnCount {
+            block: LOCAL.try_with(Local::own_block).ok().flatten(),
+            _on_its_thread: core::marker::PhantomData,
+        }
+    }
+
+    /// Allocated minus deallocated, of which only differences tell something: below zero where the
+    /// thread frees what others allocated. Two loads.
+    #[inline(always)]
+    pub(crate) fn net(self) -> i64 {
+        self.block.map_or(0, Block::net)
+    }
 }
 
 /// How many forks lie between this process and the one that started the program.

@@ -2,7 +2,7 @@
 
 use super::error::{Done, Reason, Stopped};
 use super::gate::Pace;
-use super::job::{Filled, Job, held_now, held_since};
+use super::job::{Fetched, Filled, Job, held};
 use super::settings::Batches;
 use crate::measure;
 use std::convert::Infallible;
@@ -134,21 +134,21 @@ impl<I: Iterator> Batched<I> {
         // Exactly: a buffer that doubled would be over the budget by a part of itself.
         self.batch.reserve_exact(plan.items.min(most));
         let size = size_of::<I::Item>();
-        let before = held_now();
-        let mut held = 0;
+        let fetched = Fetched::begin();
+        let mut bytes = 0;
         while !self.is_over && self.batch.len() < plan.items {
             let Some(item) = self.items.next() else {
                 self.is_over = true;
                 break;
             };
             self.batch.push(item);
-            held = held_since(before, self.batch.len(), size);
-            if held >= plan.held {
+            bytes = held(fetched.bytes(), self.batch.len(), size);
+            if bytes >= plan.held {
                 break;
             }
         }
         filled.items = self.batch.len();
-        filled.held = Some(held);
+        filled.held = Some(bytes);
         filled.was_full = !self.is_over;
         filled
     }

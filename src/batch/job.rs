@@ -4,6 +4,7 @@ use super::error::{Done, Reason, Stopped};
 use super::gate::{Gate, Pace};
 use super::settings::{Batches, Purge, Settings};
 use super::size::{Law, Plan, Sizer, Taken};
+use crate::allocator::local::OwnCount;
 use std::sync::Arc;
 
 /// See the module.
@@ -51,7 +52,7 @@ impl Job {
         }
     }
 
-    pub(super) fn plan(&self, pace: Pace) -> Plan {
+    pub(super) fn plan(&mut self, pace: Pace) -> Plan {
         self.sizer.plan(self.gate.room(), pace == Pace::Trickle)
     }
 
@@ -127,13 +128,30 @@ pub(super) fn is_measured() -> bool {
     crate::heap().allocations() > 0
 }
 
-/// What the calling thread holds now, of which only differences tell something.
-pub(super) fn held_now() -> i64 {
-    crate::allocator::local::own_net()
+/// What the calling thread fetches from now on.
+#[derive(Clone, Copy)]
+pub(super) struct Fetched {
+    count: OwnCount,
+    before: i64,
 }
 
-/// What so many items hold that were fetched since `before`, with their places in the batch.
-pub(super) fn held_since(before: i64, items: usize, size: usize) -> u64 {
-    let fetched = held_now().wrapping_sub(before).max(0) as u64;
-    fetched.saturating_add((items as u64).saturating_mul(size as u64))
+impl Fetched {
+    pub(super) fn begin() -> Fetched {
+        let count = OwnCount::new();
+        let before = count.net();
+        Fetched { count, before }
+    }
+
+    /// Bytes since the beginning; below zero when more was freed.
+    #[inline(always)]
+    pub(super) fn bytes(self) -> i64 {
+        self.count.net().wrapping_sub(self.before)
+    }
+}
+
+/// What so many items hold that took so much to fetch, with their places in the batch.
+#[inline(always)]
+pub(super) fn held(fetched: i64, items: usize, size: usize) -> u64 {
+    let places = (items as u64).saturating_mul(size as u64);
+    places.saturating_add(fetched.max(0) as u64)
 }

@@ -20,7 +20,7 @@ use super::Budget;
 use super::budget::Permit;
 use super::error::{Done, Reason, Stopped};
 use super::gate::Pace;
-use super::job::{Job, held_now, held_since, is_measured};
+use super::job::{Fetched, Job, held, is_measured};
 use super::progress::Progress;
 use super::settings::{Batches, Settings};
 use super::size::Estimate;
@@ -109,7 +109,8 @@ where
     ///
     /// # Cost
     ///
-    /// About a microsecond for an item: for work that takes longer than that.
+    /// Some microseconds for an item, most of it between threads that wait for each other: for work that
+    /// takes longer than that. For less, give it batches of items.
     fn for_each_within<B, W>(
         self,
         budget: &Budget,
@@ -159,9 +160,9 @@ where
                     return;
                 }
             };
-            let before = held_now();
+            let fetched = Fetched::begin();
             let Some(item) = items.next() else { return };
-            let held = held_since(before, 1, own_size);
+            let held = held(fetched.bytes(), 1, own_size);
             let weight = bytes.bytes(&item).unwrap_or_else(|| tally.estimate());
             let turn = turns.wait(weight);
             let tally = &tally;

@@ -22,10 +22,21 @@ const FINISHED: u8 = 13;
 /// what it says of their state is what changed last.
 /// What a bar of the crate `indicatif` needs is there, without depending on it:
 ///
-/// ```ignore
-/// bar.set_length(progress.len().unwrap_or(0));
-/// bar.set_position(progress.position());
-/// bar.set_message(progress.message());
+/// ```
+/// # struct ProgressBar;
+/// # impl ProgressBar {
+/// #     fn set_length(&self, _: u64) {}
+/// #     fn set_position(&self, _: u64) {}
+/// #     fn set_message(&self, _: impl Into<std::borrow::Cow<'static, str>>) {}
+/// # }
+/// use plimsoll::batch::Progress;
+///
+/// fn show(progress: &Progress, bar: &ProgressBar) {
+///     bar.set_length(progress.len().unwrap_or(0));
+///     bar.set_position(progress.position());
+///     bar.set_message(progress.message());
+/// }
+/// # show(&Progress::with_len(10), &ProgressBar);
 /// ```
 ///
 /// # Cost

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 /// Bytes of a batch unless it is said otherwise: 16 MiB, the upper end of what `scalo` starts with.
 /// An eighth of the smallest container that services commonly get, 128 MiB; and what a batch costs
-/// beside its items, about a microsecond, is nothing against the milliseconds that 16 MiB take.
+/// beside its items, about a tenth of a microsecond, is nothing against the milliseconds that 16 MiB take.
 const BUDGET: u64 = 16 << 20;
 
 /// Of the room that is left, for one batch: four jobs that see the same room fit in it.
 const SHARE: f64 = 0.25;
 
-/// Items of a batch. A batch costs about a microsecond, so for a larger one there is nothing to be
-/// had, and between two is where a job pauses and stops.
+/// Items of a batch. What a batch costs is then a hundredth of a nanosecond an item, so for a larger one
+/// there is nothing to be had, and between two is where a job pauses and stops.
 const MOST_ITEMS: usize = 8192;
 
 /// The same where nothing is measured or guessed: items of 64 KiB then fill the usual budget.

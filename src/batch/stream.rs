@@ -2,7 +2,7 @@
 
 use super::error::{Done, Reason, Stopped};
 use super::gate::Pace;
-use super::job::{Filled, Job, held_now};
+use super::job::{Fetched, Filled, Job, held};
 use super::settings::Batches;
 use super::size::Plan;
 use super::sync::{Arc, Mutex, lock};
@@ -201,7 +201,7 @@ impl<S: Stream> BatchedStream<S> {
             }
         }
         ready!(self.poll_items(context));
-        let size = size_of::<S::Item>() as u64;
+        let size = size_of::<S::Item>();
         let items = self.batch.len();
         let Some(filling) = self.filling.take() else {
             unreachable!("begun above")
@@ -209,7 +209,7 @@ impl<S: Stream> BatchedStream<S> {
         Poll::Ready(Ok(Filled {
             plan: filling.plan,
             items,
-            held: Some(filling.held(items, size)),
+            held: Some(held(filling.fetched, items, size)),
             was_full: !self.is_over && filling.linger.is_none(),
         }))
     }
@@ -241,16 +241,16 @@ impl<S: Stream> BatchedStream<S> {
         let Some(filling) = &mut self.filling else {
             return Poll::Ready(());
         };
-        let size = size_of::<S::Item>() as u64;
+        let size = size_of::<S::Item>();
         while !self.is_over && self.batch.len() < filling.plan.items {
-            let before = held_now();
+            let fetched = Fetched::begin();
             let polled = self.items.as_mut().poll_next(context);
-            filling.fetched += held_now().wrapping_sub(before);
+            filling.fetched = filling.fetched.wrapping_add(fetched.bytes());
             match polled {
                 Poll::Ready(Some(item)) => {
                     self.batch.push(item);
                     filling.linger = None;
-                    if filling.held(self.batch.len(), size) >= filling.plan.held {
+                    if held(filling.fetched, self.batch.len(), size) >= filling.plan.held {
                         break;
                     }
                 }
@@ -286,13 +286,6 @@ impl<S: Stream> BatchedStream<S> {
     /// What was left over, and the rest of the stream.
     pub fn into_rest(self) -> (Vec<S::Item>, Pin<Box<S>>) {
         (self.batch, self.items)
-    }
-}
-
-impl Filling {
-    fn held(&self, items: usize, size: u64) -> u64 {
-        let fetched = self.fetched.max(0) as u64;
-        fetched.saturating_add((items as u64).saturating_mul(size))
     }
 }
 

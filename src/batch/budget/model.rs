@@ -36,11 +36,30 @@ fn quitter(budget: &Budget, bytes: u64, polls: usize) -> thread::JoinHandle<()> 
     })
 }
 
+/// With three threads to the end takes too long: here with at most three preemptions an execution. What two
+/// threads can do is explored to its end.
+fn with_three_threads(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
 #[test]
-fn everyone_who_waits_is_woken_and_every_permit_comes_back() {
+fn who_waits_is_woken_and_every_permit_comes_back() {
     loom::model(|| {
         let budget = Budget::of(2);
-        // Also one that is larger than the whole.
+        // One that is larger than the whole.
+        let large = user(&budget, 5);
+        drop(block_on(budget.acquire(1)));
+        large.join().unwrap();
+        at_rest(&budget);
+    });
+}
+
+#[test]
+fn of_three_who_contend_everyone_is_woken() {
+    with_three_threads(|| {
+        let budget = Budget::of(2);
         let users = [user(&budget, 2), user(&budget, 5)];
         drop(block_on(budget.acquire(1)));
         for user in users {
@@ -58,18 +77,31 @@ fn a_future_that_is_dropped_at_any_await_loses_neither_permit_nor_wake_up() {
             let permit = budget.try_acquire(1);
             // In front of the user or behind it, granted or not.
             let quitting = quitter(&budget, 1, polls);
-            let user = user(&budget, 1);
             drop(permit);
+            drop(block_on(budget.acquire(1)));
             quitting.join().unwrap();
-            user.join().unwrap();
             at_rest(&budget);
         });
     }
 }
 
 #[test]
+fn a_future_that_is_dropped_while_another_waits_behind_it_loses_nothing() {
+    with_three_threads(|| {
+        let budget = Budget::of(1);
+        let permit = budget.try_acquire(1);
+        let quitting = quitter(&budget, 1, 2);
+        let user = user(&budget, 1);
+        drop(permit);
+        quitting.join().unwrap();
+        user.join().unwrap();
+        at_rest(&budget);
+    });
+}
+
+#[test]
 fn who_waits_is_woken_when_the_budget_grows_or_who_is_before_it_leaves() {
-    loom::model(|| {
+    with_three_threads(|| {
         let budget = Budget::of(2);
         let held = budget.try_acquire(2);
         // Too large for what will be free, and in front of the user for some of the time.
