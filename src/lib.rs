@@ -83,7 +83,7 @@ mod allocator;
 #[cfg(feature = "batch")]
 #[cfg_attr(docsrs, doc(cfg(feature = "batch")))]
 pub mod batch;
-#[cfg(all(feature = "cache", not(plimsoll_loom)))]
+#[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub mod cache;
 #[cfg(all(feature = "prometheus", not(plimsoll_loom)))]

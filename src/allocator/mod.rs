@@ -31,7 +31,7 @@ mod memory;
 #[cfg(all(test, plimsoll_loom))]
 mod model;
 pub(crate) mod registry;
-mod sync;
+pub(crate) mod sync;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod total;
 

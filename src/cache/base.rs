@@ -10,7 +10,7 @@
 //! The table rounds what it derives from its capacity (the part for what is often used), anew with
 //! every change of it. Weights are scaled by [`SCALE`], so that a thousand changes lose nothing.
 
-use super::clock::NEVER;
+use super::due::NEVER;
 use super::statistics::{Cause, Counters};
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 use std::borrow::Borrow;

@@ -7,14 +7,12 @@
 //! clock says less than that, when the true time is less than `t' + ttl ≤ t + ttl`. So an entry goes up
 //! to two ticks early, and never late.
 
+use super::due::NEVER;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 #[cfg(not(target_os = "linux"))]
 use std::time::Instant;
-
-/// An instant that no clock reaches.
-pub(super) const NEVER: u64 = u64::MAX;
 
 /// Times to live below this are kept by the exact clock: 20 ns a look instead of 5, and no tick.
 const EXACT_BELOW: Duration = Duration::from_secs(1);

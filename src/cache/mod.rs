@@ -53,19 +53,38 @@
 //! [`Level::Optimise`]: crate::Level::Optimise
 //! [`Level::Critical`]: crate::Level::Critical
 
+#[cfg(not(plimsoll_loom))]
 pub mod adapt;
+#[cfg(not(plimsoll_loom))]
 mod base;
+#[cfg(not(plimsoll_loom))]
 mod builder;
+#[cfg(not(plimsoll_loom))]
 mod capacity;
+#[cfg(not(plimsoll_loom))]
 mod clock;
+mod due;
+#[cfg(not(plimsoll_loom))]
 mod freed;
+#[cfg(not(plimsoll_loom))]
+mod leaving;
+#[cfg(not(plimsoll_loom))]
+mod making;
+#[cfg(not(plimsoll_loom))]
 mod pressure_cache;
+#[cfg(not(plimsoll_loom))]
 mod statistics;
+#[cfg(not(plimsoll_loom))]
 mod sweeper;
+#[cfg(not(plimsoll_loom))]
 mod weigh;
 
+#[cfg(not(plimsoll_loom))]
+pub use self::{
+    builder::{CacheBuilder, CacheError},
+    clock::ManualClock,
+    pressure_cache::{Ages, PressureCache},
+    weigh::{Weigh, Weigher},
+};
+#[cfg(not(plimsoll_loom))]
 pub use crate::{CacheStatistics, Evictions};
-pub use builder::{CacheBuilder, CacheError};
-pub use clock::ManualClock;
-pub use pressure_cache::{Ages, PressureCache};
-pub use weigh::{Weigh, Weigher};

@@ -4,13 +4,10 @@
 //! nothing while nothing expires. A sweep looks at every entry of a cache: it is held apart from the
 //! last one by [`PAUSE`], or by [`REST`] times what the last one took, so that sweeps take at most half
 //! a per cent of a core.
-//!
-//! No wake-up is lost: a cache lowers its due time after the entry is in its table, and a sweep forgets
-//! the due time before it looks. Whoever inserts after the look has passed the shard's lock after it,
-//! and finds the due time forgotten.
 
-use super::clock::{Clock, NEVER};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use super::clock::Clock;
+use super::due::Due;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,43 +23,10 @@ pub(super) trait Sweep: Send + Sync {
     fn sweep(&self);
 }
 
-/// When the first entry of a cache expires. Apart from the cache: who only wants to know must not be
-/// the last to let go of it, and drop its values with our lock held.
-#[derive(Debug)]
-pub(super) struct Due {
-    clock: Clock,
-    /// Never later than the first entry does.
-    at: AtomicU64,
-}
-
-impl Due {
-    pub(super) fn new(clock: Clock) -> Due {
-        let at = AtomicU64::new(NEVER);
-        Due { clock, at }
-    }
-
-    /// An entry has come into the table that expires then: whether that is earlier than was known.
-    #[inline]
-    pub(super) fn lower(&self, expires: u64) -> bool {
-        expires < self.at.load(Ordering::Acquire)
-            && self.at.fetch_min(expires, Ordering::AcqRel) > expires
-    }
-
-    /// Before a sweep looks.
-    pub(super) fn forget(&self) {
-        self.at.store(NEVER, Ordering::Release);
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        let at = self.at.load(Ordering::Acquire);
-        let wait = at.saturating_sub(self.clock.now());
-        (at != NEVER).then(|| Duration::from_nanos(wait))
-    }
-}
-
 struct Known {
     cache: Weak<dyn Sweep>,
     due: Arc<Due>,
+    clock: Clock,
     /// Not before.
     earliest: Instant,
 }
@@ -112,13 +76,14 @@ fn current() -> &'static Sweeper {
 }
 
 /// Sweeps this cache from now on, for as long as it lives.
-pub(super) fn register(cache: Weak<dyn Sweep>, due: Arc<Due>) {
+pub(super) fn register(cache: Weak<dyn Sweep>, due: Arc<Due>, clock: Clock) {
     let sweeper = current();
     let mut state = sweeper.lock();
     state.caches.retain(|known| known.cache.strong_count() > 0);
     state.caches.push(Known {
         cache,
         due,
+        clock,
         earliest: Instant::now(),
     });
     if state.has_thread {
@@ -184,7 +149,7 @@ impl State {
     fn next(&self) -> Option<(usize, Duration)> {
         let now = Instant::now();
         let wait = |known: &Known| {
-            let due = known.due.wait()?;
+            let due = known.due.wait(|| known.clock.now())?;
             Some(due.max(known.earliest.saturating_duration_since(now)))
         };
         let waits = self.caches.iter().enumerate();

@@ -1,0 +1,241 @@
+//! The ways in: values that are handed over, and values that are made by one for many.
+
+use super::base::{Doing, Entry, Evicted, Hashed, Known, Noting, Unit, slot_bytes};
+use super::pressure_cache::PressureCache;
+use super::statistics::Cause;
+use super::sweeper;
+use super::weigh::{Kept, Metered, Weigh};
+use quick_cache::sync::{GuardResult, PlaceholderGuard};
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+type Guard<'a, K, V> = PlaceholderGuard<'a, Hashed<K>, Entry<V>, Unit, Known, Noting<K, V>>;
+
+impl<K, V> PressureCache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Puts a value in, for the cache's time to live. It was made before, so [`Weigh::Measured`] knows
+    /// only its own size: [`insert_with`](Self::insert_with) measures.
+    pub fn insert(&self, key: K, value: V) {
+        self.put(key, value, Kept::default(), self.ttl);
+    }
+
+    /// Puts a value in that expires after a time of its own.
+    ///
+    /// Where the cache has no time to live, the memory of such entries is given back on access and by
+    /// [`sweep`](Self::sweep) only.
+    pub fn insert_for(&self, key: K, value: V, ttl: Duration) {
+        self.put(key, value, Kept::default(), Some(ttl));
+    }
+
+    /// Makes a value and puts it in, whether or not there was one. It is weighed while it is made.
+    pub fn insert_with(&self, key: K, make: impl FnOnce() -> V) {
+        let mut kept = Kept::default();
+        let is_wanted = self.weigh.measures();
+        // The key was made before; a clone tells what it holds.
+        let key = kept.around(is_wanted, || key.clone());
+        let value = kept.around(is_wanted, make);
+        self.put(key, value, kept, self.ttl);
+    }
+
+    /// The value of a key; where there is none it is made, by one caller at a time: the others wait for
+    /// it. When `make` panics, the next one makes it.
+    pub fn get_or_insert_with<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let made = self.try_get_or_insert_with(key, || Ok::<V, Infallible>(make()));
+        made.unwrap_or_else(|never| match never {})
+    }
+
+    /// [`get_or_insert_with`](Self::get_or_insert_with) for values whose making can fail.
+    ///
+    /// # Errors
+    ///
+    /// What `make` says. Nothing is held then, and the next caller makes it.
+    pub fn try_get_or_insert_with<Q, E>(
+        &self,
+        key: &Q,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let asked = self.hashing.asked(key);
+        if let Some(value) = self.look_up(&asked) {
+            return Ok(value);
+        }
+        let mut kept = Kept::default();
+        let is_wanted = self.weigh.measures();
+        if self.holds_nothing() {
+            self.counters.rejected();
+            return make();
+        }
+        let hashed = kept.around(is_wanted, || asked.owned());
+        let guard = loop {
+            match self.table.get_value_or_guard(&hashed, None) {
+                GuardResult::Value(entry) => {
+                    if let Some(value) = self.live(entry, &asked) {
+                        self.counters.joined();
+                        return Ok(value);
+                    }
+                }
+                GuardResult::Guard(guard) => break guard,
+                GuardResult::Timeout => {}
+            }
+        };
+        let before = self.invalidations.load(Ordering::Acquire);
+        let value = kept.around(is_wanted, make)?;
+        Ok(self.fill(guard, &hashed, value, kept, before))
+    }
+
+    /// [`get_or_insert_with`](Self::get_or_insert_with) for values that a future makes. Only one caller
+    /// polls its future; when that one is dropped, the next goes on with its own.
+    pub async fn get_or_insert_async<Q, F>(&self, key: &Q, make: F) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = V>,
+    {
+        let make = async { Ok::<V, Infallible>(make.await) };
+        let made = self.try_get_or_insert_async(key, make).await;
+        made.unwrap_or_else(|never| match never {})
+    }
+
+    /// [`get_or_insert_async`](Self::get_or_insert_async) for values whose making can fail.
+    ///
+    /// # Errors
+    ///
+    /// What `make` says. Nothing is held then, and the next caller makes it.
+    pub async fn try_get_or_insert_async<Q, E, F>(&self, key: &Q, make: F) -> Result<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+    {
+        let asked = self.hashing.asked(key);
+        if let Some(value) = self.look_up(&asked) {
+            return Ok(value);
+        }
+        let mut kept = Kept::default();
+        let is_wanted = self.weigh.measures();
+        if self.holds_nothing() {
+            self.counters.rejected();
+            return make.await;
+        }
+        let hashed = kept.around(is_wanted, || asked.owned());
+        let guard = loop {
+            match self.table.get_value_or_guard_async(&hashed).await {
+                Ok(entry) => {
+                    if let Some(value) = self.live(entry, &asked) {
+                        self.counters.joined();
+                        return Ok(value);
+                    }
+                }
+                Err(guard) => break guard,
+            }
+        };
+        let before = self.invalidations.load(Ordering::Acquire);
+        let (made, of_value) = Metered::new(make, is_wanted).await;
+        Ok(self.fill(guard, &hashed, made?, kept.and(of_value), before))
+    }
+
+    pub(super) fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
+        let hash = self.hashing.asked(&key).hash;
+        let entry = self.entry(&key, value, kept, ttl);
+        let hashed = Hashed { hash, key };
+        if entry.expires <= entry.made || !self.capacity.admits(entry.bytes) {
+            self.counters.rejected();
+            self.take_out(&hashed, Cause::Replaced);
+            return;
+        }
+        let expires = entry.expires;
+        self.counters.inserted(entry.bytes);
+        let mut evicted = Evicted::by(Doing::Putting(hash));
+        self.table
+            .insert_with_lifecycle(hashed, entry, &mut evicted);
+        self.note_due(expires);
+    }
+
+    /// Ends what a guard was had for, and answers the value.
+    fn fill(
+        &self,
+        guard: Guard<'_, K, V>,
+        hashed: &Hashed<K>,
+        value: V,
+        kept: Kept,
+        before: u64,
+    ) -> V {
+        // What was weighed goes in; the clone goes out.
+        let answer = value.clone();
+        let entry = self.entry(&hashed.key, value, kept, self.ttl);
+        let (bytes, expires) = (entry.bytes, entry.expires);
+        if self.invalidations.load(Ordering::Acquire) != before {
+            // Others who wait make it anew: theirs is of the time after.
+            self.counters.rejected();
+            return answer;
+        }
+        let is_admitted = self.capacity.admits(bytes);
+        if is_admitted {
+            self.counters.inserted(bytes);
+        } else {
+            self.counters.rejected();
+        }
+        // One that is too heavy is given to those who wait, and not held.
+        let mut evicted = Evicted::by(if is_admitted {
+            Doing::Filling
+        } else {
+            Doing::Refusing(hashed.hash)
+        });
+        let filled = guard.insert_with_lifecycle(entry, &mut evicted);
+        if is_admitted && filled.is_err() {
+            self.counters.not_inserted(bytes);
+            self.counters.rejected();
+        }
+        drop(evicted);
+        if self.invalidations.load(Ordering::Acquire) != before {
+            // It came after the look of the one who invalidated, who counted on this one.
+            self.take_out(hashed, Cause::Removed);
+        }
+        self.note_due(expires);
+        answer
+    }
+
+    /// Inlined, as it would be written to memory in parts and read again as a whole.
+    #[inline(always)]
+    fn entry(&self, key: &K, value: V, kept: Kept, ttl: Option<Duration>) -> Entry<V> {
+        let bytes = match &self.weigh {
+            Weigh::By(weigh) => weigh(key, &value).max(1),
+            Weigh::Shallow => slot_bytes::<K, V>(),
+            Weigh::Measured => slot_bytes::<K, V>().saturating_add(kept.bytes()),
+        };
+        let made = self.clock.now();
+        Entry {
+            value,
+            expires: self.clock.expiry(made, ttl),
+            made,
+            bytes,
+        }
+    }
+
+    /// After the entry is in the table.
+    #[inline]
+    fn note_due(&self, expires: u64) {
+        if self.due.lower(expires) && self.ttl.is_some() && !self.clock.is_manual() {
+            sweeper::wake();
+        }
+    }
+
+    /// Nothing would be let in, so nobody has to wait for anybody.
+    fn holds_nothing(&self) -> bool {
+        self.ttl == Some(Duration::ZERO) || !self.capacity.admits(0)
+    }
+}
