@@ -63,10 +63,11 @@ const CACHES: [&str; 6] = [
     "foyer",
 ];
 
-const TRACES: [&str; 7] = [
+const TRACES: [&str; 8] = [
     "zipf-0.8",
     "zipf-0.99",
     "zipf-1.2",
+    "small",
     "scans",
     "words",
     "get-or-insert",
@@ -407,7 +408,9 @@ fn generated(name: &'static str, accesses: usize) -> Trace<u64> {
         "zipf-1.2" => 1.2,
         _ => 0.99,
     };
-    let zipf = Zipf::new(KEYS as f64, exponent).expect("keys and an exponent");
+    // Of few keys, so that its caches are as small as those of single pages and settings.
+    let keys = if name == "small" { KEYS / 100 } else { KEYS };
+    let zipf = Zipf::new(keys as f64, exponent).expect("keys and an exponent");
     let mut keys = Vec::with_capacity(accesses);
     match name {
         // A fifth of all: every 8,000 accesses someone reads 2,000 keys in order that are hardly
@@ -514,7 +517,7 @@ fn given(file: &Path) -> Result<Given, String> {
     let name = file.file_name().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     let way = Way::GetThenInsert;
-    if !file.extension().is_some_and(|kind| kind == "lis") {
+    if file.extension().is_none_or(|kind| kind != "lis") {
         let mut interner = Interner::default();
         let accesses = lines().map(|(_, line)| interner.key(line)).collect();
         return Ok(Given::Lines(Trace {

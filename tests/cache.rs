@@ -8,6 +8,8 @@
 use plimsoll::cache::{ManualClock, PressureCache, Weigh};
 use plimsoll::{Level, Plimsoll, Shrink};
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_distr::{Distribution, Zipf};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -234,6 +236,35 @@ fn no_limit_is_exceeded_by_many_threads() {
     );
     cache.clear();
     assert_eq!(cache.statistics().bytes, 0);
+}
+
+#[test]
+fn a_small_cache_keeps_what_is_asked_for_often_as_well_as_the_crate_it_stands_on() {
+    let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(7);
+    let zipf = Zipf::new(1000.0, 0.99).expect("keys and an exponent");
+    let asked: Vec<u64> = (0..100_000)
+        .map(|_| zipf.sample(&mut random) as u64)
+        .collect();
+    for entries in [1, 2, 5, 10, 25, 50, 100, 150] {
+        let base = quick_cache::sync::Cache::<u64, u64>::new(entries);
+        let cache = PressureCache::<u64, u64>::builder("small")
+            .entries(entries as u64)
+            .build()
+            .expect("it makes sense");
+        let (mut of_base, mut own) = (0u32, 0u32);
+        for &key in &asked {
+            match base.get(&key) {
+                Some(_) => of_base += 1,
+                None => base.insert(key, key),
+            }
+            match cache.get(&key) {
+                Some(_) => own += 1,
+                None => cache.insert(key, key),
+            }
+        }
+        let points = f64::from(own.abs_diff(of_base)) / asked.len() as f64 * 100.0;
+        assert!(points <= 1.0, "{entries} entries: {own} hits, {of_base}");
+    }
 }
 
 #[test]

@@ -34,7 +34,8 @@ const MOST_ENTRIES_A_SHARD: u64 = 16 << 10;
 /// default.
 const OFTEN: f64 = 0.97;
 
-/// The same where an entry may be a large part of all.
+/// The same where a heavy entry may be a large part of all. Then nearly everything is taken for used
+/// often, and fewer of those that are stay.
 const OFTEN_OF_FEW: f64 = 1.0;
 
 /// Entries below which they are few.
@@ -272,9 +273,9 @@ impl<K, V> Lifecycle<Hashed<K>, Entry<V>> for Noting<K, V> {
     }
 }
 
-/// The part of a shard that one entry may be at most.
-pub(super) fn largest(expected_entries: u64) -> f64 {
-    if expected_entries < FEW {
+/// The part of a shard that one entry may be at most. Where only entries count, one always fits.
+pub(super) fn largest(expected_entries: u64, unit: Unit) -> f64 {
+    if unit.counts_bytes && expected_entries < FEW {
         OFTEN_OF_FEW
     } else {
         OFTEN
@@ -291,9 +292,9 @@ pub(super) fn table<K: Eq + Hash, V: Clone>(
     let shards = shards(expected_entries);
     let options = OptionsBuilder::new()
         .shards(shards as usize)
-        .estimated_items_capacity(expected_entries.max(shards * 32) as usize)
+        .estimated_items_capacity(expected_entries as usize)
         .weight_capacity(weight)
-        .hot_allocation(largest(expected_entries))
+        .hot_allocation(largest(expected_entries, unit))
         .build()
         .expect("both capacities are set");
     let noting = Noting::new(counters);

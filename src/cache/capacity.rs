@@ -11,6 +11,11 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The least weight of a shard that lets a single entry in where each weighs 1. More than one does not
+/// fit either. Where there is room for more entries the table keeps one place for new ones, as it would
+/// by itself: with slack it would take all for used often, and hardly learn.
+const SINGLE: u64 = SCALE + SCALE / 25;
+
 /// The limits, under one level.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -41,6 +46,7 @@ impl Limits {
         let both = [by_entries, self.bytes_now()];
         match both.into_iter().flatten().min() {
             None | Some(0) => 0,
+            Some(least) if !unit.counts_bytes => least.saturating_mul(SCALE),
             // Short of one more, so that a single entry is well below the table's part for what is used
             // often, above which it lets nothing in.
             Some(least) => least.saturating_mul(SCALE).saturating_add(SCALE - 1),
@@ -119,7 +125,10 @@ impl Capacity {
 
     /// The table rounds up for every shard; rounded down before, the sum keeps to the weight.
     fn set<K: Eq + Hash, V: Clone>(&self, table: &Table<K, V>, weight: u64) {
-        let a_shard = weight / table.num_shards() as u64;
+        let mut a_shard = weight / table.num_shards() as u64;
+        if !self.unit.counts_bytes && (SCALE..SINGLE).contains(&a_shard) {
+            a_shard = SINGLE;
+        }
         let heaviest = ((a_shard as f64 * self.largest) as u64).clamp(a_shard.min(1), a_shard);
         self.heaviest.store(heaviest, Ordering::Relaxed);
         table.set_capacity(a_shard * table.num_shards() as u64);
@@ -128,7 +137,9 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::base::{largest, table};
     use super::*;
+    use std::sync::Arc;
 
     fn limits(entries: Option<u64>, bytes: Option<u64>, share: f64) -> Limits {
         Limits {
@@ -151,6 +162,23 @@ mod tests {
         assert_eq!(weight(50, 1000), 1000);
         assert_eq!(weight(5, 1000), 500);
         assert_eq!(weight(0, 1000), 0);
+    }
+
+    #[test]
+    fn with_an_entry_for_each_shard_each_lets_one_in() {
+        let unit = Unit {
+            counts_bytes: false,
+            least: 1,
+        };
+        let table: Table<u64, u64> = table(100_000, 0, unit, &Arc::default());
+        let shards = table.num_shards() as u64;
+        let limits = limits(Some(shards), None, 1.0);
+        let largest = largest(100_000, unit);
+        let capacity = Capacity::new(limits, Shares::default(), unit, largest);
+        capacity.change(&table, |_| {});
+        assert!(capacity.admits(0));
+        capacity.change(&table, |limits| limits.entries = Some(shards - 1));
+        assert!(!capacity.admits(0));
     }
 
     #[test]

@@ -101,7 +101,7 @@ where
         let counters = Arc::new(Counters::default());
         let weight = limits.weight(unit);
         let table = table(expected_entries, weight, unit, &counters);
-        let largest = largest(expected_entries);
+        let largest = largest(expected_entries, unit);
         let is_swept = !clock.is_manual();
         let cache = Arc::new(PressureCache {
             name,
