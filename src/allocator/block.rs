@@ -280,7 +280,7 @@ impl Block {
     }
 
     /// Allocated minus deallocated, for the owner, whom no order of the loads can mislead.
-    #[cfg(all(feature = "batch", not(plimsoll_loom)))]
+    #[cfg(all(any(feature = "batch", feature = "cache"), not(plimsoll_loom)))]
     #[inline]
     pub(crate) fn net(&self) -> i64 {
         let allocated = self.allocated.load(Ordering::Relaxed);

@@ -308,7 +308,7 @@ fn run_errand() {
 
 /// What the calling thread has counted so far, by the block's own origin: only differences tell
 /// something. `None` for a thread that counts in the shared block.
-#[cfg(any(feature = "cache", feature = "http"))]
+#[cfg(feature = "http")]
 #[inline]
 pub(crate) fn own_totals() -> Option<Totals> {
     let block = LOCAL.try_with(Local::own_block).ok()??;
@@ -316,7 +316,7 @@ pub(crate) fn own_totals() -> Option<Totals> {
 }
 
 /// The calling thread's count of what it holds, for many readings in a row.
-#[cfg(feature = "batch")]
+#[cfg(any(feature = "batch", feature = "cache"))]
 #[derive(Clone, Copy)]
 pub(crate) struct OwnCount {
     /// `None` for a thread that counts in the shared block.
@@ -325,7 +325,7 @@ pub(crate) struct OwnCount {
     _on_its_thread: core::marker::PhantomData<*const ()>,
 }
 
-#[cfg(feature = "batch")]
+#[cfg(any(feature = "batch", feature = "cache"))]
 impl OwnCount {
     pub(crate) fn new() -> OwnCount {
         OwnCount {

@@ -135,9 +135,8 @@ impl Hasher for KnownHasher {
 #[derive(Clone, Debug)]
 pub(super) struct Entry<V> {
     pub(super) value: V,
-    /// By the cache's clock.
+    /// By the cache's clock; odd for a time to live that is not the cache's.
     pub(super) expires: u64,
-    pub(super) made: u64,
     /// As counted against the capacity.
     pub(super) bytes: u64,
 }

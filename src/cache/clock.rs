@@ -107,15 +107,26 @@ impl Clock {
     /// 584 years.
     pub(super) fn expiry(&self, now: u64, ttl: Option<Duration>) -> u64 {
         let Some(ttl) = ttl else { return NEVER };
-        let tick = match self {
-            #[cfg(target_os = "linux")]
-            Clock::Coarse { tick } => *tick,
-            _ => 0,
-        };
         let ttl = nanoseconds(ttl);
         match now.checked_add(ttl) {
             Some(NEVER) | None => NEVER,
-            Some(expiry) => expiry - tick.min(ttl),
+            Some(expiry) => expiry - self.tick().min(ttl),
+        }
+    }
+
+    /// How long ago it was made, what expires then; `None` where that cannot be told.
+    pub(super) fn age(&self, now: u64, expires: u64, ttl: Option<Duration>) -> Option<u64> {
+        let ttl = nanoseconds(ttl?);
+        let made =
+            (expires != NEVER).then(|| (expires + self.tick().min(ttl)).saturating_sub(ttl))?;
+        Some(now.saturating_sub(made))
+    }
+
+    fn tick(&self) -> u64 {
+        match self {
+            #[cfg(target_os = "linux")]
+            Clock::Coarse { tick } => *tick,
+            _ => 0,
         }
     }
 

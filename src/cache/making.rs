@@ -1,6 +1,7 @@
 //! The ways in: values that are handed over, and values that are made by one for many.
 
 use super::base::{Doing, Entry, Evicted, Hashed, Known, Noting, Unit, slot_bytes};
+use super::due::NEVER;
 use super::pressure_cache::PressureCache;
 use super::statistics::Cause;
 use super::sweeper;
@@ -150,15 +151,20 @@ where
 
     pub(super) fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
         let hash = self.hashing.asked(&key).hash;
-        let entry = self.entry(&key, value, kept, ttl);
+        let bytes = self.weight(&key, &value, kept);
+        let expires = self.expires(ttl);
         let hashed = Hashed { hash, key };
-        if entry.expires <= entry.made || !self.capacity.admits(entry.bytes) {
+        let (Some(expires), true) = (expires, self.capacity.admits(bytes)) else {
             self.counters.rejected();
             self.take_out(&hashed, Cause::Replaced);
             return;
-        }
-        let expires = entry.expires;
-        self.counters.inserted(entry.bytes);
+        };
+        let entry = Entry {
+            value,
+            expires,
+            bytes,
+        };
+        self.counters.inserted(bytes);
         let mut evicted = Evicted::by(Doing::Putting(hash));
         self.table
             .insert_with_lifecycle(hashed, entry, &mut evicted);
@@ -176,20 +182,25 @@ where
     ) -> V {
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
-        let entry = self.entry(&hashed.key, value, kept, self.ttl);
-        let (bytes, expires) = (entry.bytes, entry.expires);
+        let bytes = self.weight(&hashed.key, &value, kept);
+        let expires = self.expires(self.ttl);
         if self.invalidations.load(Ordering::Acquire) != before {
             // Others who wait make it anew: theirs is of the time after.
             self.counters.rejected();
             return answer;
         }
-        let is_admitted = self.capacity.admits(bytes);
+        let is_admitted = expires.is_some() && self.capacity.admits(bytes);
         if is_admitted {
             self.counters.inserted(bytes);
         } else {
             self.counters.rejected();
         }
-        // One that is too heavy is given to those who wait, and not held.
+        let entry = Entry {
+            value,
+            expires: expires.unwrap_or(NEVER),
+            bytes,
+        };
+        // One that is not let in is given to those who wait, and not held.
         let mut evicted = Evicted::by(if is_admitted {
             Doing::Filling
         } else {
@@ -205,25 +216,36 @@ where
             // It came after the look of the one who invalidated, who counted on this one.
             self.take_out(hashed, Cause::Removed);
         }
-        self.note_due(expires);
+        if let Some(expires) = expires {
+            self.note_due(expires);
+        }
         answer
     }
 
-    /// Inlined, as it would be written to memory in parts and read again as a whole.
-    #[inline(always)]
-    fn entry(&self, key: &K, value: V, kept: Kept, ttl: Option<Duration>) -> Entry<V> {
-        let bytes = match &self.weigh {
-            Weigh::By(weigh) => weigh(key, &value).max(1),
+    #[inline]
+    fn weight(&self, key: &K, value: &V, kept: Kept) -> u64 {
+        match &self.weigh {
+            Weigh::By(weigh) => weigh(key, value).max(1),
             Weigh::Shallow => slot_bytes::<K, V>(),
             Weigh::Measured => slot_bytes::<K, V>().saturating_add(kept.bytes()),
-        };
-        let made = self.clock.now();
-        Entry {
-            value,
-            expires: self.clock.expiry(made, ttl),
-            made,
-            bytes,
         }
+    }
+
+    /// When what is made now expires; `None` when that is now. Without a time to live no clock is read.
+    #[inline]
+    fn expires(&self, ttl: Option<Duration>) -> Option<u64> {
+        if ttl.is_none() {
+            return Some(NEVER);
+        }
+        let now = self.clock.now();
+        let expires = self.clock.expiry(now, ttl);
+        let expires = match expires {
+            NEVER => NEVER,
+            // Rounded down, never late: even for the cache's own time to live, else odd.
+            expires if ttl == self.ttl => expires & !1,
+            expires => (expires & !1).saturating_sub(1),
+        };
+        (expires > now).then_some(expires)
     }
 
     /// After the entry is in the table.

@@ -161,20 +161,23 @@ where
         }
     }
 
-    /// How old the oldest entry is, and all on the average; `None` when there is none. Looks at every
-    /// entry, as a sweep does.
+    /// How old the oldest entry is, and all on the average: of entries with the cache's own time to live,
+    /// which tells when they were made. `None` when there is none. Looks at every entry, as a sweep does.
     pub fn ages(&self) -> Option<Ages> {
         let now = self.clock.now();
-        let (count, sum, first) = (Cell::new(0u64), Cell::new(0u128), Cell::new(now));
+        let (count, sum, oldest) = (Cell::new(0u64), Cell::new(0u128), Cell::new(0));
         self.table.retain(|_, entry| {
-            count.set(count.get() + 1);
-            sum.set(sum.get() + u128::from(now.saturating_sub(entry.made)));
-            first.set(first.get().min(entry.made));
+            let own = (entry.expires % 2 == 0).then_some(entry.expires);
+            if let Some(age) = own.and_then(|expires| self.clock.age(now, expires, self.ttl)) {
+                count.set(count.get() + 1);
+                sum.set(sum.get() + u128::from(age));
+                oldest.set(oldest.get().max(age));
+            }
             true
         });
         let mean = sum.get().checked_div(u128::from(count.get()))?;
         Some(Ages {
-            oldest: Duration::from_nanos(now - first.get()),
+            oldest: Duration::from_nanos(oldest.get()),
             mean: Duration::from_nanos(mean as u64),
         })
     }

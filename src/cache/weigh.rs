@@ -1,7 +1,6 @@
 //! What an entry weighs.
 
-use crate::allocator::block::Totals;
-use crate::allocator::local::own_totals;
+use crate::allocator::local::OwnCount;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -70,11 +69,11 @@ impl Kept {
         if !is_wanted {
             return work();
         }
-        let before = own_totals();
+        // A block lasts as long as its thread, which the work does not leave.
+        let count = OwnCount::new();
+        let before = count.net();
         let result = work();
-        if let (Some(before), Some(after)) = (before, own_totals()) {
-            self.0 += Totals::since(after, before).net();
-        }
+        self.0 += count.net().wrapping_sub(before);
         result
     }
 
