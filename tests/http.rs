@@ -119,7 +119,7 @@ fn every_route_answers_with_the_fields_of_the_contract() {
     );
     assert_eq!(
         details["caches"],
-        json!([{ "name": "pages", "bytes": 5000 }])
+        json!([{ "name": "pages", "bytes": 5000, "keeps_cap": true, "statistics": null }])
     );
     assert_eq!(details["caches_are_late"], false);
     assert_fields(
@@ -703,7 +703,7 @@ fn a_policy_can_say_how_to_restart_where_none_was_set() {
     let said = monitor.set_policy(policy).unwrap_err().to_string();
     assert_eq!(
         said,
-        "`restart_budget` is 0: expected 1 to 1000, or no `restart` at all"
+        "`restart_budget` is 0: expected 1 to 1000; no `restart` at all for none"
     );
     assert_eq!(monitor.policy(), before);
     policy.budget_per_hour = 500;

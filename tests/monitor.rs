@@ -2,7 +2,7 @@
 
 mod truth;
 
-use plimsoll::figures::{LimitReader, ProcessFigures, Roots};
+use plimsoll::figures::{LimitReader, ProcessFigures, Roots, Signal};
 use plimsoll::{
     ActionKind, CommandError, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder, Plimsoll,
     Restart, RestartError, Shrink, StartError, Threshold, Withheld, heap,
@@ -280,6 +280,7 @@ fn optimise_answers_its_rows_and_observe_only_refuses() {
     let monitor = builder().start().unwrap();
     let rows = monitor.optimise().unwrap();
     assert_eq!(rows.len(), 4);
+    assert!(rows.iter().all(|row| row.signal == Signal::Command));
     assert_eq!(monitor.restart(), RestartError::NotConfigured);
     monitor.stop();
 
@@ -464,6 +465,8 @@ fn a_drill_runs_the_whole_chain_and_ends() {
     let drill = plimsoll::Drill::new(0.92).lasting(Duration::from_millis(1500));
     monitor.drill(drill).unwrap();
     wait_for(&monitor, "critical", entered(Level::Critical));
+    let told = monitor.status().utilization;
+    assert_eq!((told.heap, told.deciding), (0.92, Signal::Drill));
     wait_for(&monitor, "shedding", |kind| {
         matches!(kind, EventKind::Shedding(true))
     });
@@ -478,6 +481,7 @@ fn a_drill_runs_the_whole_chain_and_ends() {
         matches!(kind, EventKind::Shedding(false))
     });
     assert!(!monitor.is_shedding());
+    assert!(monitor.status().utilization.heap < 0.5, "it is over");
 }
 
 #[test]

@@ -108,7 +108,7 @@ pub fn account(monitor: &Monitor) -> String {
     let verdict = monitor.leak_verdict();
     let _ = writeln!(
         text,
-        "  verdict: {}, {}, {:.1} MB/h, {:.0} % sure",
+        "  verdict: {}, {}, {:.1} MiB/h, {:.0} % sure",
         verdict.judgement,
         verdict.pattern,
         verdict.mb_per_hour(),

@@ -19,15 +19,18 @@ pub enum Signal {
     Resident,
     /// A [`Drill`](crate::Drill): the pressure is made up.
     Drill,
+    /// None: the program or a person asked for it.
+    Command,
 }
 
 impl Signal {
-    /// `heap`, `resident` or `drill`.
+    /// `heap`, `resident`, `drill` or `command`.
     pub fn as_str(self) -> &'static str {
         match self {
             Signal::Heap => "heap",
             Signal::Resident => "resident",
             Signal::Drill => "drill",
+            Signal::Command => "command",
         }
     }
 }
@@ -78,7 +81,7 @@ impl Pressure {
             + match self.deciding {
                 Signal::Heap => self.heap,
                 Signal::Resident => self.resident,
-                Signal::Drill => self.heap.max(self.resident),
+                Signal::Drill | Signal::Command => self.heap.max(self.resident),
             }
     }
 }

@@ -329,9 +329,11 @@ mod tests {
         let said = StartError::Config(builder.restart_budget(1001).faults()).to_string();
         assert_eq!(
             said,
-            "`restart_budget` is 1001: expected 1 to 1000, or no `restart` at all"
+            "`restart_budget` is 1001: expected 1 to 1000; no `restart` at all for none"
         );
         let builder = MonitorBuilder::default().restart(Restart::Exec);
         assert_eq!(builder.restart_budget(1000).faults(), []);
+        let never = MonitorBuilder::default().restart_budget(0);
+        assert_eq!(never.faults().len(), 1);
     }
 }

@@ -39,7 +39,6 @@ impl ConfigFault {
 }
 
 /// Why a monitor could not start.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// Settings that make no sense, all of them.
@@ -64,6 +63,13 @@ pub enum StartError {
     },
     /// The system gave no thread.
     Thread(std::io::Error),
+}
+
+/// In words as well: it is what a `main` that answers this error prints.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for StartError {

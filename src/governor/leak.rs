@@ -60,7 +60,7 @@ impl fmt::Display for LeakNews {
             Judgement::Leak => {
                 write!(
                     f,
-                    "{} leaks {:.1} MB/h ({}, {percent:.0} % sure)",
+                    "{} leaks {:.1} MiB/h ({}, {percent:.0} % sure)",
                     self.subject,
                     self.mb_per_hour(),
                     self.pattern

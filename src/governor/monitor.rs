@@ -127,6 +127,7 @@ impl Monitor {
             started_at: SystemTime::now(),
             level: AtomicU8::new(Level::Normal as u8),
             pressure: AtomicU32::new(0),
+            drilled: AtomicU32::new(0),
             bus: Bus::new(started),
             limit: Mutex::new(limit),
             policy: Mutex::new(builder.policy),

@@ -65,11 +65,11 @@ impl Policy {
             );
         }
         let budget = self.budget_per_hour;
-        if self.how.is_some() && !(1..=MOST_ROWS as u32).contains(&budget) {
+        if !(1..=MOST_ROWS as u32).contains(&budget) {
             fault(
                 "restart_budget",
                 budget.to_string(),
-                "1 to 1000, or no `restart` at all",
+                "1 to 1000; no `restart` at all for none",
             );
         }
         let Levels {
@@ -103,7 +103,8 @@ impl Policy {
             ("levels.restart", optimise, restart),
             ("levels.critical", restart, critical),
         ] {
-            if upper.enter <= lower.enter {
+            // The lower one may be the culprit, and has been named then.
+            if upper.enter <= lower.enter && lower.enter <= 1.0 {
                 fault(
                     setting,
                     format!("enter {}", upper.enter),

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) level: AtomicU8,
     /// The pressure at the last look, in thousandths.
     pub(super) pressure: AtomicU32,
+    /// Of that, what a drill makes up, while it decides; else 0.
+    pub(super) drilled: AtomicU32,
     pub(super) bus: Bus,
     /// Behind a lock that is held for a copy of two words.
     pub(super) limit: Mutex<Limit>,

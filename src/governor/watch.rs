@@ -32,9 +32,9 @@ use super::policy::Policy;
 use super::restart::{Image, State, Withheld, unix_seconds};
 use super::shared::Shared;
 use super::status::Times;
-use super::worker::{Job, Outcome, Round, deciding};
+use super::worker::{Job, Outcome, Round};
 use crate::allocator::{alarm, total};
-use crate::figures::{Limit, LimitReader, ProcessFigures, Roots, heap};
+use crate::figures::{Limit, LimitReader, ProcessFigures, Roots, Signal, heap};
 use crate::trend::Subject;
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
@@ -192,10 +192,9 @@ impl Watch {
             match command {
                 Command::Stop => self.stopped = true,
                 Command::Optimise(reply) => {
-                    let held = self.read().held;
                     let round = Round {
                         level: self.control.level().max(Level::Optimise),
-                        signal: deciding(held, self.limit.bytes),
+                        signal: Signal::Command,
                         actions: [true; 4],
                         excess: 0,
                         forced: true,
@@ -328,6 +327,9 @@ impl Watch {
         // A cast clamps.
         let thousandths = (1000.0 * orders.pressure.value()) as u32;
         self.shared.pressure.store(thousandths, Ordering::Relaxed);
+        let is_drilled = orders.pressure.deciding == Signal::Drill;
+        let drilled = if is_drilled { thousandths } else { 0 };
+        self.shared.drilled.store(drilled, Ordering::Relaxed);
         orders
     }
 

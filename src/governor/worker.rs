@@ -12,7 +12,7 @@ use super::level::Level;
 use super::lock::lock;
 use super::shared::Shared;
 use super::status::Times;
-use crate::figures::{Pressure, ProcessFigures, Roots, Signal, heap};
+use crate::figures::{ProcessFigures, Roots, Signal, heap};
 use crossbeam_channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use std::sync::Arc;
@@ -319,9 +319,4 @@ impl Worker {
             self.shared.bus.send(EventKind::Diagnosis(found));
         }
     }
-}
-
-/// The figure that decides now, for a round that a handle asks for.
-pub(super) fn deciding(held: Held, limit: u64) -> Signal {
-    Pressure::new(held.heap_bytes, held.resident_bytes, limit).deciding
 }

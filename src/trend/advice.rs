@@ -103,7 +103,7 @@ pub enum Recommendation {
     LeaveRoom,
     /// Nothing has to be done.
     Nothing,
-    /// Too early: more is known after so many seconds more.
+    /// Too early: more is known after so many seconds more, or before that if the course shows.
     Wait {
         /// In seconds.
         seconds: f64,
@@ -159,7 +159,7 @@ impl fmt::Display for Recommendation {
             ),
             Recommendation::Nothing => f.write_str("nothing has to be done"),
             Recommendation::Wait { seconds } => {
-                write!(f, "too early to say: wait for about {} more", Span(seconds))
+                write!(f, "too early to say: that may take {} more", Span(seconds))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the handle answers: figures, history, and what was done.
 
 use super::Monitor;
-use crate::figures::{self, Limit, Pressure, ProcessFigures};
+use crate::figures::{self, Limit, Pressure, ProcessFigures, Signal};
 use crate::governor::control::{Mode, Past};
 use crate::governor::diagnosis::{Diagnosis, Parts};
 use crate::governor::event::{Event, EventReader};
@@ -28,6 +28,13 @@ impl Monitor {
         let resident = process
             .as_ref()
             .map_or(0, |process| process.anonymous_bytes);
+        let mut utilization = Pressure::new(heap.live_bytes(), resident, limit.bytes);
+        let drilled = self.shared.drilled.load(Ordering::Relaxed);
+        if drilled > 0 {
+            // As the levels are judged by it.
+            utilization.heap = f64::from(drilled) / 1000.0;
+            utilization.deciding = Signal::Drill;
+        }
         Status {
             heap: heap.into(),
             #[cfg(feature = "jemalloc")]
@@ -38,7 +45,7 @@ impl Monitor {
                 swap_bytes: process.swap_bytes,
             }),
             limit: limit.into(),
-            utilization: Pressure::new(heap.live_bytes(), resident, limit.bytes),
+            utilization,
             level: self.level(),
             uptime_seconds: self.shared.uptime().as_secs_f64(),
         }

@@ -5,7 +5,7 @@
 //! not to have happened is struck out again, and tried again less and less often.
 
 use super::{Reading, Watch};
-use crate::figures::Pressure;
+use crate::figures::{Pressure, Signal};
 use crate::governor::command::RestartError;
 use crate::governor::control::NEAR_INTERVAL;
 use crate::governor::event::{EventKind, Fault};
@@ -68,7 +68,8 @@ impl Watch {
             heap_bytes,
             resident_bytes,
         } = reading.held;
-        let pressure = Pressure::new(heap_bytes, resident_bytes, self.limit.bytes);
+        let mut pressure = Pressure::new(heap_bytes, resident_bytes, self.limit.bytes);
+        pressure.deciding = Signal::Command;
         self.restart(&reading, pressure, None);
     }
 

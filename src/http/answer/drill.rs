@@ -33,6 +33,7 @@ pub(crate) struct DrillBegun {
     pub(crate) restart: bool,
 }
 
+const FIELDS: &str = "`pressure`, `seconds`, `restart`";
 const PRESSURE: &str = "a ratio from 0 to 2";
 const SECONDS: &str = "seconds above 0 and at most 3600";
 
@@ -61,7 +62,7 @@ pub(crate) fn asked(sent: &Value) -> Result<DrillBegun, Vec<FieldFault>> {
                 faults.set(&mut drill.seconds, at, seconds, SECONDS);
             }
             "restart" => faults.set(&mut drill.restart, at, value.as_bool(), "true or false"),
-            _ => faults.unknown(field, value),
+            _ => faults.unknown(field, value, FIELDS),
         }
     }
     faults.or(drill)

@@ -30,8 +30,9 @@ impl Faults {
         });
     }
 
-    pub(super) fn unknown(&mut self, field: &str, value: &Value) {
-        self.wrong(field, value, "no such field");
+    /// A field that there is not, among those that there are.
+    pub(super) fn unknown(&mut self, field: &str, value: &Value, known: &'static str) {
+        self.wrong(field, value, format!("one of the fields {known}"));
     }
 
     /// The fields of an object; none of what is not one.

@@ -176,6 +176,10 @@ pub(crate) struct RestartBegun {
     pub(crate) deadline_seconds: f64,
 }
 
+/// Those of a change of the policy.
+const FIELDS: &str = "`restart`, `levels`, `cooldown_seconds`, `budget_per_hour`, `sustained_seconds`, \
+                      `horizon_seconds`, `check_interval_seconds`, `drain_deadline_seconds`";
+
 /// The policy after a change.
 ///
 /// # Errors
@@ -211,7 +215,7 @@ pub(crate) fn changed(mut policy: Policy, change: &Value) -> Result<Policy, Vec<
             "drain_deadline_seconds" => {
                 faults.set(&mut policy.drain_deadline, at, seconds(value), SECONDS);
             }
-            _ => faults.unknown(field, value),
+            _ => faults.unknown(field, value, FIELDS),
         }
     }
     faults.0.extend(named(policy.faults()));
@@ -277,7 +281,7 @@ impl Faults {
                 "restart" => &mut levels.restart,
                 "critical" => &mut levels.critical,
                 _ => {
-                    self.unknown(&field, value);
+                    self.unknown(&field, value, "`optimise`, `restart`, `critical`");
                     continue;
                 }
             };
@@ -288,7 +292,7 @@ impl Faults {
                     "enter" => &mut *enter,
                     "leave" => &mut *leave,
                     _ => {
-                        self.unknown(&field, value);
+                        self.unknown(&field, value, "`enter` and `leave`");
                         continue;
                     }
                 };
@@ -379,7 +383,6 @@ mod tests {
             "drain_deadline_seconds",
             "budget_per_hour",
             "levels.restart.enter",
-            "levels.critical.enter",
         ];
         assert_eq!(fields, expected);
         assert_eq!(found[2].value, "1.5");

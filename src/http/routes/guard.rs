@@ -34,7 +34,7 @@ fn is_unexplained(response: &Response) -> bool {
 fn explained(response: Response) -> Response {
     let (parts, _) = response.into_parts();
     let detail = match parts.status {
-        StatusCode::NOT_FOUND => "there is no such route",
+        StatusCode::NOT_FOUND => "there is no such route; those that there are: openapi.json",
         StatusCode::METHOD_NOT_ALLOWED => "the route does not take this method: see `Allow`",
         StatusCode::UPGRADE_REQUIRED | StatusCode::BAD_REQUEST => {
             "the request is not a WebSocket's handshake"

@@ -114,7 +114,12 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(admin: &Admin) -> Router<
 
 /// The same where there is nothing else: what is not found is told as a problem, and guarded too.
 pub(super) fn alone(admin: &Admin) -> Router {
-    let nowhere = async || Problem::new(StatusCode::NOT_FOUND, "there is no such route");
+    let nowhere = async || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "there is no such route; those that there are: openapi.json",
+        )
+    };
     let nowhere = Router::new()
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(admin.clone(), guard::guard));

@@ -44,7 +44,6 @@ pub struct Server {
 }
 
 /// Why nothing is served.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be read.
@@ -66,6 +65,13 @@ pub enum ServeError {
     },
     /// The system gave no thread, or no way to wait for connections.
     Thread(io::Error),
+}
+
+/// In words as well: it is what a `main` that answers this error prints.
+impl fmt::Debug for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for ServeError {

@@ -173,6 +173,7 @@ fn decode_row(line: &str) -> Option<RestartRecord> {
         "heap" => Signal::Heap,
         "resident" => Signal::Resident,
         "drill" => Signal::Drill,
+        "command" => Signal::Command,
         _ => return None,
     };
     let mut next = || number(words.next()?);
