@@ -81,7 +81,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if local::alloc_due(layout.size()) {
             // SAFETY: the caller's obligations are passed on as they are.
-            return unsafe { alloc_with_event(&self.inner, layout) };
+            return unsafe { alloc_with_event(layout.size(), layout.align(), &self.inner) };
         }
         let size = local::kept(layout.size());
         // SAFETY: the caller's obligations are passed on as they are.
@@ -97,7 +97,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if local::alloc_due(layout.size()) {
             // SAFETY: the caller's obligations are passed on as they are.
-            return unsafe { alloc_zeroed_with_event(&self.inner, layout) };
+            return unsafe { alloc_zeroed_with_event(layout.size(), layout.align(), &self.inner) };
         }
         let size = local::kept(layout.size());
         // SAFETY: the caller's obligations are passed on as they are.
@@ -136,26 +136,37 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
 }
 
 // With an event due nothing has been done yet, and the hot path ends in a jump to one of these: it
-// has nothing to keep across a call.
+// has nothing to keep across a call. Sizes come first, in the register in which they came: what a cold
+// path wants elsewhere costs the hot one a move.
 
+/// # Safety
+///
+/// As [`GlobalAlloc::alloc`], with size and alignment of a layout.
 #[cold]
 #[inline(never)]
-unsafe fn alloc_with_event<A: GlobalAlloc>(inner: &A, layout: Layout) -> *mut u8 {
-    if local::refuses(layout.size()) {
+unsafe fn alloc_with_event<A: GlobalAlloc>(size: usize, align: usize, inner: &A) -> *mut u8 {
+    if local::refuses(size) {
         return local::failed();
     }
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     // SAFETY: the caller's obligations are passed on as they are.
-    local::allocated_event(unsafe { inner.alloc(layout) }, layout.size())
+    local::allocated_event(unsafe { inner.alloc(layout) }, size)
 }
 
+/// # Safety
+///
+/// As [`GlobalAlloc::alloc_zeroed`], with size and alignment of a layout.
 #[cold]
 #[inline(never)]
-unsafe fn alloc_zeroed_with_event<A: GlobalAlloc>(inner: &A, layout: Layout) -> *mut u8 {
-    if local::refuses(layout.size()) {
+unsafe fn alloc_zeroed_with_event<A: GlobalAlloc>(size: usize, align: usize, inner: &A) -> *mut u8 {
+    if local::refuses(size) {
         return local::failed();
     }
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     // SAFETY: the caller's obligations are passed on as they are.
-    local::allocated_event(unsafe { inner.alloc_zeroed(layout) }, layout.size())
+    local::allocated_event(unsafe { inner.alloc_zeroed(layout) }, size)
 }
 
 #[cold]

@@ -151,8 +151,11 @@ impl Failing {
 
     /// Where the first was refused, as `src/list.rs:12 in list::push`; `None` when none was.
     pub fn first_refused_at(&self) -> Option<String> {
-        let first = self.refusing.as_ref()?.first.borrow();
-        first.as_ref().map(|(_, trace)| trace.site())
+        // Unseen: or the lookup itself would be refused.
+        unseen(|| {
+            let first = self.refusing.as_ref()?.first.borrow();
+            first.as_ref().map(|(_, trace)| trace.site())
+        })
     }
 }
 

@@ -21,16 +21,21 @@ impl Frame {
 
     /// Of std, of the C library, or of what stands between them and a program.
     fn is_std(&self) -> bool {
+        const FOLDERS: [&str; 4] = ["/rustc/", "/library/std/", "/rustlib/src/", "/rust/deps/"];
+        const CRATES: [&str; 6] = ["std", "core", "alloc", "__rustc", "test", "backtrace"];
         let by_file = self.file.as_deref().is_some_and(|file| {
-            ["/rustc/", "/library/std/", "/rustlib/src/", "/rust/deps/"]
-                .iter()
-                .any(|part| file.contains(part))
+            let is_rust = file.ends_with(".rs");
+            !is_rust || FOLDERS.iter().any(|folder| file.contains(folder))
         });
-        by_file
-            || begins(
-                &self.function,
-                &["std", "core", "alloc", "__rustc", "test", "backtrace"],
-            )
+        by_file || begins(&self.function, &CRATES) || !self.function.contains("::")
+    }
+
+    fn place(&self) -> String {
+        format!(
+            "{}:{}",
+            short(self.file.as_deref().unwrap_or("?")),
+            self.line
+        )
     }
 
     fn is_own(&self) -> bool {
@@ -46,16 +51,17 @@ impl Frame {
 
 /// Whether a path begins in one of these crates; `<T as …>` counts by its `T`.
 fn begins(function: &str, crates: &[&str]) -> bool {
-    let path = function.trim_start_matches(['<', '&', '_']);
+    let path = function.strip_prefix("_<").unwrap_or(function);
+    let path = path.trim_start_matches(['<', '&']);
     let first = path.split("::").next().unwrap_or(path);
-    crates.contains(&first) && path.contains("::") || function.starts_with("__rust_")
+    crates.contains(&first)
 }
 
 /// File and line, with what is the same for all files of a test cut off.
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
-            Some(file) => write!(f, "{}:{} in {}", short(file), self.line, self.function),
+            Some(_) => write!(f, "{} in {}", self.place(), self.function),
             None => write!(
                 f,
                 "{} (no line: built without debug information)",
@@ -85,16 +91,80 @@ pub(super) fn of_the_user(frames: Vec<Frame>) -> Vec<Frame> {
         .collect()
 }
 
-/// The innermost frame of the user's workspace; of a dependency when there is none.
+/// The innermost frame of the user's workspace, of a dependency when there is none, and from where
+/// its function was called.
 pub(super) fn site(frames: &[Frame]) -> String {
-    let innermost = frames.first();
-    let own = frames.iter().find(|frame| !frame.is_dependency());
-    match (own, innermost) {
-        (Some(own), Some(innermost)) if innermost.is_dependency() => {
-            format!("{own}, which calls {}", innermost.function)
-        }
-        (Some(frame), _) | (None, Some(frame)) => frame.to_string(),
-        (None, None) if cfg!(feature = "testing") => "an unknown line".into(),
-        (None, None) => "a line that plimsoll's feature `testing` would tell".into(),
+    let own = frames.iter().position(|frame| !frame.is_dependency());
+    let Some(frame) = frames.get(own.unwrap_or(0)) else {
+        return if cfg!(feature = "testing") {
+            "an unknown line".into()
+        } else {
+            "a line that plimsoll's feature `testing` would tell".into()
+        };
+    };
+    let mut site = frame.to_string();
+    if own.is_some_and(|at| at > 0) {
+        site = format!("{site}, which calls {}", frames[0].function);
+    }
+    let callers = frames.iter().skip(own.unwrap_or(0) + 1);
+    if let Some(caller) = callers.into_iter().find(|caller| !caller.is_dependency()) {
+        site = format!("{site}, from {}", caller.place());
+    }
+    site
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, file: &str) -> Frame {
+        Frame::new(Some(function.into()), Some(file.into()), Some(7))
+    }
+
+    #[test]
+    fn what_is_between_the_allocator_and_the_scope_is_the_users() {
+        let frames = vec![
+            frame(
+                "plimsoll::testing::trace::Trace::here",
+                "src/testing/trace.rs",
+            ),
+            frame("__rustc::__rust_alloc", "tests/main.rs"),
+            frame(
+                "<alloc::vec::Vec<T> as Clone>::clone",
+                "/rustc/1/library/alloc/src/vec/mod.rs",
+            ),
+            frame(
+                "json::parse",
+                "/root/.cargo/registry/src/index-1/json-1.0/src/lib.rs",
+            ),
+            frame(
+                "core::ops::FnOnce::call_once",
+                "/rustc/1/library/core/src/ops.rs",
+            ),
+            frame("service::answer", "src/service.rs"),
+            frame("plimsoll::testing::assert::check", "src/testing/assert.rs"),
+            frame("service::tests::budget", "src/service.rs"),
+            frame("start_thread", "./nptl/pthread_create.c"),
+        ];
+        let users = of_the_user(frames);
+        let names: Vec<_> = users.iter().map(|frame| frame.function.as_str()).collect();
+        assert_eq!(names, ["json::parse", "service::answer"]);
+        assert_eq!(
+            site(&users),
+            "src/service.rs:7 in service::answer, which calls json::parse"
+        );
+        assert_eq!(site(&users[..1]), "json-1.0/src/lib.rs:7 in json::parse");
+        let twice = [users[1].clone(), frame("service::serve", "src/main.rs")];
+        assert_eq!(
+            site(&twice),
+            "src/service.rs:7 in service::answer, from src/main.rs:7"
+        );
+        assert_eq!(users[0].to_string(), "json-1.0/src/lib.rs:7 in json::parse");
+    }
+
+    #[test]
+    fn a_frame_without_a_line_says_why() {
+        let bare = Frame::new(Some("service::answer".into()), None, None);
+        assert!(bare.to_string().starts_with("service::answer (no line: "));
     }
 }

@@ -140,13 +140,13 @@ impl Group {
     }
 
     /// Work that runs as a member wherever it runs.
-    pub fn carry<R>(&self, work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    pub fn carry<R, W: FnOnce() -> R>(&self, work: W) -> impl FnOnce() -> R + use<R, W> {
         let group = self.clone();
         move || group.run(work)
     }
 
     /// A task that is a member whenever it is polled.
-    pub fn carry_future<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+    pub fn carry_future<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let group = self.clone();
         async move {
             let mut future = pin!(future);

@@ -225,7 +225,9 @@ pub fn no_leak<R>(work: impl FnOnce() -> R) -> R {
 /// are known one by one, with their stacks; their frees are seen on every thread of the process,
 /// carried or not, if they go through [`Plimsoll`](crate::Plimsoll). A block that was there before
 /// and has grown since counts with what it grew by. What a thread allocates that was started without
-/// [`spawn`] is not known here. A free is seen if it comes before the end: join the threads first.
+/// [`spawn`] is not known here. A free is seen if it comes before the end: join the threads
+/// first, by their handles, for the end of a [`std::thread::scope`] does not wait for a thread's own last
+/// frees.
 ///
 /// A value that is given back and owns memory is left over, and so is what is made once and kept: a
 /// lazy static, a thread-local, a buffer of the standard output. Let the code run once before.

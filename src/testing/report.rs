@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const PLACE: &str = "PLIMSOLL_SWEEP";
 const FROM: &str = "PLIMSOLL_SWEEP_FROM";
 const FILE: &str = "PLIMSOLL_SWEEP_FILE";
+/// The sweeps before it on the thread: a child answers what they answered.
+const PAST: &str = "PLIMSOLL_SWEEP_PAST";
 
 /// A call of the sweep in a program: its line, and the how manieth it is there on its thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,36 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+thread_local! {
+    /// The sweeps of this thread: their runs, and whether all were survived.
+    static DONE: RefCell<Vec<(Place, u64, bool)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes what a sweep answered.
+pub(super) fn done(place: &Place, runs: u64, survived: bool) {
+    DONE.with_borrow_mut(|done| done.push((place.clone(), runs, survived)));
+}
+
+/// For a child's environment: lines of runs, outcome and place.
+fn past() -> String {
+    DONE.with_borrow(|done| {
+        let lines = done
+            .iter()
+            .map(|(place, runs, survived)| format!("{runs} {survived} {place}\n"));
+        lines.collect()
+    })
+}
+
+/// In a child: the runs of a sweep that came before, and whether all were survived.
+pub(super) fn answered(place: &Place) -> Option<(u64, bool)> {
+    let past = std::env::var(PAST).ok()?;
+    past.lines().find_map(|line| {
+        let mut words = line.splitn(3, ' ');
+        let answer = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        (words.next()? == place.0).then_some(answer)
+    })
 }
 
 /// What a child says. One line of the file each.
@@ -180,6 +212,9 @@ pub(super) fn run(place: &Place, type_name: &str, from: u64) -> io::Result<Ended
         .env(PLACE, &place.0)
         .env(FROM, from.to_string())
         .env(FILE, &file.0)
+        .env(PAST, past())
+        // An abort's last words are the line about the memory and not a stack.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .output()?;
     let written = std::fs::read_to_string(&file.0)?;

@@ -120,7 +120,8 @@ impl fmt::Display for Sweep {
 /// # How it runs
 ///
 /// In a child process: the test is started again, alone, and runs up to this call. What stands before
-/// it is run there too, and nothing after. In a program of its own, `main` is started with the same
+/// it is run there too, and nothing after; an earlier sweep answers there what it answered here, without
+/// its findings. In a program of its own, `main` is started with the same
 /// arguments. When an infallible allocation of std aborts the child, that is a finding with its line,
 /// and another child goes on behind it.
 ///
@@ -163,7 +164,14 @@ pub fn try_sweep_failures<F: FnMut()>(mut work: F) -> Result<Sweep, Sweep> {
     match report::Child::of_this_process() {
         // Started for a sweep: for this one, or for another that is still to come.
         Some(child) if child.place == place => child_sweep(&child, &mut work),
-        Some(_) => Ok(Sweep::default()),
+        Some(_) => {
+            let (runs, survived) = report::answered(&place).unwrap_or((0, true));
+            let swept = Sweep {
+                runs,
+                findings: Vec::new(),
+            };
+            if survived { Ok(swept) } else { Err(swept) }
+        }
         None => unseen(|| parent_sweep(&place, std::any::type_name::<F>())),
     }
 }
@@ -311,9 +319,7 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
         finding(run, &refused, outcome);
         from = run + 1;
     }
-    if swept.findings.is_empty() {
-        Ok(swept)
-    } else {
-        Err(swept)
-    }
+    let survived = swept.findings.is_empty();
+    report::done(place, swept.runs, survived);
+    if survived { Ok(swept) } else { Err(swept) }
 }
