@@ -11,6 +11,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "made of a walked stack")
+    )]
     pub(super) fn new(function: Option<String>, file: Option<String>, line: Option<u32>) -> Frame {
         Frame {
             function: function.unwrap_or_else(|| "?".into()),

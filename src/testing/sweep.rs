@@ -178,7 +178,7 @@ pub fn try_sweep_failures<F: FnMut()>(mut work: F) -> Result<Sweep, Sweep> {
 
 /// A run by its number: allocation and mode.
 fn rule(run: u64) -> Rule {
-    if run % 2 == 0 {
+    if run.is_multiple_of(2) {
         Rule::Only(run / 2)
     } else {
         Rule::From(run / 2)

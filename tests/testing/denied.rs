@@ -105,12 +105,11 @@ fn a_thread_that_prints_a_backtrace_may_be_watched() {
 fn with_aborting_the_process_stops_in_the_allocation() {
     const CHILD: &str = "PLIMSOLL_TEST_ABORTS";
     if std::env::var_os(CHILD).is_some() {
-        let denied = deny_allocations();
-        let denied = if std::env::var_os("PLIMSOLL_ABORT").is_some() {
-            denied
-        } else {
-            denied.aborting()
-        };
+        let by_environment = std::env::var_os("PLIMSOLL_ABORT").is_some();
+        let mut denied = deny_allocations();
+        if !by_environment {
+            denied = denied.aborting();
+        }
         drop(block(4321));
         std::mem::forget(denied);
         return;
