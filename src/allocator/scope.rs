@@ -336,7 +336,9 @@ pub(crate) fn look_on(onlooker: fn(Call)) {
 }
 
 pub(crate) fn look_away() {
-    LOOKING.fetch_sub(1, Ordering::Relaxed);
+    // Not below zero: in the child of a fork it has been set back.
+    let fewer = |looking: u32| looking.checked_sub(1);
+    let _ = LOOKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
 }
 
 /// In the child of a fork: those who looked on stayed in the parent, but for the calling thread,

@@ -8,16 +8,56 @@
 //! #[global_allocator]
 //! static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
 //!
-//! // A service's handler within a budget:
-//! # fn answer(_: &str) -> Vec<u8> { vec![0; 2000] }
-//! let response = plimsoll::assert_heap!(allocations: ..=12, peak_bytes: ..64 * 1024, {
-//!     answer("GET /children?page=2")
-//! });
+//! /// Reads `port = 8080` without a copy.
+//! fn port(line: &str) -> Option<u16> {
+//!     let (name, value) = line.split_once('=')?;
+//!     (name.trim() == "port").then(|| value.trim().parse().ok())?
+//! }
 //!
-//! // A parser that must not allocate:
-//! # fn parse(_: &str) -> u32 { 7 }
-//! let port = plimsoll::no_alloc!({ parse("port = 7") });
-//! # assert_eq!((response.len(), port), (2000, 7));
+//! /// A page of a list, as JSON.
+//! fn page(names: &[&str]) -> String {
+//!     let mut page = String::with_capacity(names.iter().map(|name| name.len() + 3).sum::<usize>() + 2);
+//!     page.push('[');
+//!     for (number, name) in names.iter().enumerate() {
+//!         page.push_str(if number == 0 { "\"" } else { ",\"" });
+//!         page.push_str(name);
+//!         page.push('"');
+//!     }
+//!     page + "]"
+//! }
+//!
+//! # /*
+//! #[test]
+//! # */
+//! fn the_parser_does_not_allocate() {
+//!     assert_eq!(plimsoll::no_alloc!({ port("port = 8080") }), Some(8080));
+//! }
+//!
+//! # /*
+//! #[test]
+//! # */
+//! fn a_page_stays_within_its_budget() {
+//!     let page = plimsoll::assert_heap!(allocations: 1, reallocations: 0, peak_bytes: ..=64, {
+//!         page(&["Ada", "Grace", "Edsger"])
+//!     });
+//!     assert_eq!(page, r#"["Ada","Grace","Edsger"]"#);
+//! }
+//! # the_parser_does_not_allocate();
+//! # a_page_stays_within_its_budget();
+//! ```
+//!
+//! A service's handler is a future: what it allocates in all of its polls, on whichever threads.
+//!
+//! ```
+//! # #[global_allocator]
+//! # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+//! # async fn children(page: u32) -> Vec<u8> { tokio::task::yield_now().await; vec![0; 2000 + page as usize] }
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+//! # runtime.block_on(async {
+//! let (response, found) = plimsoll::testing::measure_async(children(2)).await;
+//! assert!(found.peak_bytes <= 64 * 1024, "{found:?}");
+//! # drop(response);
+//! # });
 //! ```
 //!
 //! | to hold | use |

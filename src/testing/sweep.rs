@@ -46,7 +46,7 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It panicked with this message.
+    /// It panicked: where, and with which message.
     Panicked(String),
     /// The process ended, as by `handle_alloc_error`: its status and last words.
     Aborted(String),
@@ -58,20 +58,20 @@ pub enum Outcome {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = if self.and_all_after {
-            " and all after it"
+        let fails = if self.and_all_after {
+            "and all after it fail"
         } else {
-            ""
+            "fails"
         };
         write!(
             f,
-            "allocation {}{rest} fails, of {} bytes at {}: ",
+            "allocation {} {fails}, of {} bytes at {}: ",
             self.allocation,
             number(self.bytes as i128),
             self.site
         )?;
         match &self.outcome {
-            Outcome::Panicked(message) => write!(f, "panicked: {message}"),
+            Outcome::Panicked(message) => f.write_str(message),
             Outcome::Aborted(last) => write!(f, "the process ended: {last}"),
             Outcome::Leaked(what) => write!(f, "leaked {what}"),
             Outcome::Endless => f.write_str("asked without end"),

@@ -7,6 +7,8 @@ mod failing;
 mod groups;
 mod leaks;
 mod libraries;
+// An optimised program has other frames.
+#[cfg(debug_assertions)]
 mod messages;
 mod panics;
 mod snapshots;
