@@ -119,11 +119,11 @@ impl fmt::Display for Sweep {
 ///
 /// # How it runs
 ///
-/// In a child process: the test is started again, alone, and runs up to this call. What stands before
-/// it is run there too, and nothing after; an earlier sweep answers there what it answered here, without
-/// its findings. In a program of its own, `main` is started with the same
-/// arguments. When an infallible allocation of std aborts the child, that is a finding with its line,
-/// and another child goes on behind it.
+/// In a child process: the test is started again, alone, by the name of its thread, and runs up to
+/// this call. What stands before it is run there too, and nothing after; an earlier sweep answers there
+/// what it answered here, without its findings. In a program of its own, `main` is started with the
+/// same arguments. When an infallible allocation of std aborts the child, that is a finding with its
+/// line, and another child goes on behind it.
 ///
 /// `work` runs once without failures first, for what is made once and kept. It must do the same each
 /// time, and check by itself what must hold after a failure. A leak is reported when the same failure
@@ -199,11 +199,17 @@ fn child_sweep(child: &report::Child, work: &mut impl FnMut()) -> ! {
     loop {
         child.write(Line::Run(run));
         let (refused, outcome) = one_run(child, run, work);
-        if refused == 0 {
+        if refused == 0 && outcome.is_ok() {
             break;
         }
         match outcome {
-            Err(()) => child.write(Line::Panicked(take(&messages))),
+            Err(()) => {
+                child.write(Line::Panicked(take(&messages)));
+                // It failed by itself, and before it did not: there is no end to look for.
+                if refused == 0 {
+                    break;
+                }
+            }
             Ok(first) if first.is_nothing() => {}
             // Perhaps what a failure makes once and keeps.
             Ok(_) => {
@@ -288,7 +294,10 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
                 (Line::Broken(message), _) => panic!(
                     "sweep_failures: the work fails even when every allocation succeeds: {message}"
                 ),
-                (Line::Run(run), _) => last = Some(run),
+                (Line::Run(run), _) => {
+                    last = Some(run);
+                    refused = (0, Trace::default());
+                }
                 (Line::Refused { bytes, trace }, _) => refused = (bytes, trace),
                 (Line::Panicked(message), Some(run)) => {
                     finding(run, &refused, Outcome::Panicked(message));

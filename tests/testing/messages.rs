@@ -1,7 +1,6 @@
 //! Every assertion fails when it should, at its own line, with a message that is held by a file beside
 //! this one. `RENEW_MESSAGES=1` renews them. A line moved in this file moves in them too.
 
-use crate::block;
 use crate::panics::panic_of;
 use plimsoll::testing::{deny_allocations, sweep_failures};
 use std::path::Path;
@@ -25,6 +24,12 @@ fn held<R>(name: &str, work: impl FnOnce() -> R) {
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(found.trim_end(), expected.trim_end(), "{}", path.display());
+}
+
+/// A block of so many bytes that the optimiser leaves alone; here, so that its line is held as well.
+#[inline(never)]
+fn block(bytes: usize) -> Box<[u8]> {
+    std::hint::black_box(vec![1u8; bytes].into_boxed_slice())
 }
 
 /// Something with lines of its own.
