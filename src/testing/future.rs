@@ -56,7 +56,7 @@ impl Stretches {
 ///
 /// # Cost
 ///
-/// That of [`measure`](crate::measure), once a poll.
+/// That of [`measure()`](crate::measure), once a poll.
 pub async fn measure_async<F: Future>(future: F) -> (F::Output, Measurement) {
     let mut future = pin!(future);
     let mut stretches = Stretches::default();

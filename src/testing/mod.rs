@@ -68,7 +68,7 @@
 //! | none at all | [`no_alloc!`](crate::no_alloc), [`deny_allocations`], [`allow_allocations`] |
 //! | nothing left behind | [`assert_no_leak!`](crate::assert_no_leak) |
 //! | that it survives failures | [`sweep_failures`], [`fail_after`], [`fail_nth`], [`fail_above`] |
-//! | to measure | [`measure`], [`measure_async`], [`Group`] |
+//! | to measure | [`measure()`], [`measure_async`], [`Group`] |
 //!
 //! Without the feature `testing` messages tell sizes and counts; with it, lines and stacks too, which
 //! take the crate `backtrace`. A test's profile has them by default; a release build needs
