@@ -38,8 +38,16 @@
 //! Whether it leaks, how fast, how surely and how long there is left, says
 //! [`Monitor::leak_verdict`]; [`trend`] says the same of any series.
 //!
-//! **In tests**, with [`measure`]: what a piece of work allocated, on this thread alone, whatever
-//! other tests do meanwhile.
+//! **In tests**, with [`testing`]: what a piece of work allocated, on this thread alone, whatever
+//! other tests do meanwhile; code that must not allocate, or not leak, or survive that an allocation
+//! fails.
+//!
+//! ```
+//! # #[global_allocator]
+//! # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+//! let line = plimsoll::assert_allocations!(..=1, { ["one", "two"].concat() });
+//! # assert_eq!(line, "onetwo");
+//! ```
 //!
 //! **In benchmarks**, by the same figures beside the times.
 //!
@@ -67,6 +75,7 @@
 //! | `moka`, `lru`, `foyer` | no | caches of these crates take part: see `cache::adapt` |
 //! | `batch` | no | large jobs that keep within memory: see `batch` |
 //! | `rayon` | no | with `batch`, the same on rayon's pool |
+//! | `testing` | no | lines and stacks in the messages of [`testing`] |
 //! | `full` | no | all of them |
 //!
 //! # Limits

@@ -12,9 +12,10 @@
 //!
 //! # The two events
 //!
-//! `allocated` is compared with `next_alloc` and `deallocated` with `next_free` before a count is
-//! stored. Where a comparison says that the event is due, *nothing* has been counted yet and the
-//! caller goes to the cold path, which counts and then does what is due. A zeroed `next_alloc`
+//! `allocated` is compared with `next_alloc` and `deallocated` with `next_free` before a call is
+//! carried out. Where a comparison says that the event is due, *nothing* has been done yet and the
+//! caller goes to the cold path, which may refuse the call, or carries it out, counts, and then does
+//! what is due. A zeroed `next_alloc`
 //! and `next_free` therefore send every call to the cold path: that is how a thread without a
 //! block of its own is recognised, with no branch beyond the one that events need anyway. It is
 //! also how another thread calls a thread to the cold path: see [`errand`](super::errand). These
@@ -89,6 +90,15 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    pub(crate) const ZERO: Totals = Totals {
+        allocated: 0,
+        deallocated: 0,
+        allocations: 0,
+        deallocations: 0,
+        reallocations: 0,
+        moving: 0,
+    };
+
     pub(crate) fn add(&mut self, other: Totals) {
         self.allocated += other.allocated;
         self.deallocated += other.deallocated;
@@ -203,16 +213,11 @@ impl Block {
         }
     }
 
-    /// Counts an allocation, unless an event is due: then counts nothing and answers `false`.
+    /// Whether an event is due at an allocation of this size. Counts nothing.
     #[inline(always)]
-    pub(crate) fn try_alloc(&self, size: u64) -> bool {
+    pub(crate) fn alloc_due(&self, size: u64) -> bool {
         let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(size);
-        if reached!(allocated, self.next_alloc) {
-            return false;
-        }
-        self.allocated.store(allocated, Ordering::Release);
-        count(&self.allocations);
-        true
+        reached!(allocated, self.next_alloc)
     }
 
     /// Counts a free, unless an event is due: then counts nothing and answers `false`.
@@ -227,19 +232,15 @@ impl Block {
         true
     }
 
-    /// Counts a reallocation, unless an event is due: then counts nothing and answers `false`.
+    /// Whether an event is due at a reallocation. Counts nothing.
     #[inline(always)]
-    pub(crate) fn try_realloc(&self, old: u64, new: u64) -> bool {
-        let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(new);
+    pub(crate) fn realloc_due(&self, old: u64, new: u64) -> bool {
         let deallocated = self.deallocated.load(Ordering::Relaxed).wrapping_add(old);
-        if reached!(allocated, self.next_alloc) || reached!(deallocated, self.next_free) {
-            return false;
-        }
-        self.realloc(old, new);
-        true
+        self.alloc_due(new) || reached!(deallocated, self.next_free)
     }
 
     /// Counts an allocation whatever is due.
+    #[inline(always)]
     pub(crate) fn alloc(&self, size: u64) {
         bump(&self.allocated, size);
         count(&self.allocations);

@@ -4,8 +4,8 @@
 //!
 //! 1. *Fresh.* The thread-local pointer names [`FRESH`], a block whose events are always due, so
 //!    the first call of any kind, a free as well, takes the cold path and registers.
-//! 2. *Owner.* The pointer names the thread's own block. Nearly every call ends in
-//!    [`Block::try_alloc`] or [`Block::try_free`].
+//! 2. *Owner.* The pointer names the thread's own block. Nearly every call finds no event due and
+//!    ends in [`Block::alloc`] or [`Block::try_free`].
 //! 3. *Departed.* A pthread key's destructor hands the block back. Keys are destroyed in rounds,
 //!    after all destructors of Rust's thread-locals; ours re-arms itself until the last round, so
 //!    that what other keys' destructors free is still counted in the block. The pointer then names
@@ -20,6 +20,7 @@
 use super::block::{Block, Totals};
 use super::errand::Errands;
 use super::registry::Registry;
+use super::scope::{self, Call, Watching};
 use super::sync::{AtomicPtr, AtomicU64, Ordering};
 use super::{alarm, total};
 use core::cell::Cell;
@@ -43,15 +44,14 @@ static GONE: Block = Block::new();
 /// fork can tell that it is now in the child.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-struct Local {
+pub(super) struct Local {
     block: Cell<*const Block>,
-    /// The innermost scope of `measure` on this thread.
-    scope: Cell<*const Scope>,
+    pub(super) watching: Watching,
 }
 
 thread_local! {
-    static LOCAL: Local = const {
-        Local { block: Cell::new(&raw const FRESH), scope: Cell::new(ptr::null()) }
+    pub(super) static LOCAL: Local = const {
+        Local { block: Cell::new(&raw const FRESH), watching: Watching::new() }
     };
 }
 
@@ -75,14 +75,41 @@ fn owned(block: *const Block) -> Option<&'static Block> {
     Some(unsafe { &*block })
 }
 
-/// Counts a successful allocation and answers its address.
+/// Whether an event is due at an allocation of this size: then the caller takes its cold path, which
+/// ends in [`allocated_event`].
 #[inline(always)]
-pub(crate) fn allocated(address: *mut u8, size: usize) -> *mut u8 {
-    if current().try_alloc(size as u64) {
-        address
-    } else {
-        allocated_event(address, size)
+pub(crate) fn alloc_due(size: usize) -> bool {
+    current().alloc_due(size as u64)
+}
+
+/// The size, for after the call to the allocator inside.
+///
+/// LLVM takes one register for both uses, before and after the call, and copies it back into the one in
+/// which it came. Told apart, the size stays there for the call: an instruction less for every
+/// allocation.
+#[inline(always)]
+pub(crate) fn kept(size: usize) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let kept;
+        // SAFETY: does nothing.
+        unsafe {
+            core::arch::asm!(
+                "/* {0} */",
+                inlateout(reg) size => kept,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        kept
     }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    size
+}
+
+/// Counts a successful allocation at which no event was due: so the thread has a block of its own.
+#[inline(always)]
+pub(crate) fn allocated(size: usize) {
+    current().alloc(size as u64);
 }
 
 /// Counts a free unless an event is due: then the caller goes on in its own cold path, with
@@ -95,14 +122,17 @@ pub(crate) fn try_deallocated(size: usize) -> bool {
     current().try_free(size as u64)
 }
 
-/// Counts a successful reallocation and answers its address.
+/// Whether an event is due at a reallocation: then the caller takes its cold path, which ends in
+/// [`reallocated_event`].
 #[inline(always)]
-pub(crate) fn reallocated(address: *mut u8, old: usize, new: usize) -> *mut u8 {
-    if current().try_realloc(old as u64, new as u64) {
-        address
-    } else {
-        reallocated_event(address, old, new)
-    }
+pub(crate) fn realloc_due(old: usize, new: usize) -> bool {
+    current().realloc_due(old as u64, new as u64)
+}
+
+/// Counts a successful reallocation at which no event was due.
+#[inline(always)]
+pub(crate) fn reallocated(old: usize, new: usize) {
+    current().realloc(old as u64, new as u64);
 }
 
 /// Counts an allocation that the inner allocator refused. Answers null.
@@ -113,40 +143,55 @@ pub(crate) fn failed() -> *mut u8 {
     ptr::null_mut()
 }
 
-// The address goes in and comes out so that the hot function can end in a jump here and needs to
-// keep nothing across a call.
-
-#[cold]
-#[inline(never)]
-fn allocated_event(address: *mut u8, size: usize) -> *mut u8 {
+/// After an allocation at which an event was due; null is one that failed. Answers the address.
+pub(crate) fn allocated_event(address: *mut u8, size: usize) -> *mut u8 {
+    if address.is_null() {
+        return failed();
+    }
     event(Change {
         allocated: size as u64,
         allocations: 1,
         ..Change::default()
     });
+    scope::tell(Call::Allocated { address, size });
     address
 }
 
-#[cold]
-#[inline(never)]
-pub(crate) fn deallocated_event(size: usize) {
+/// Before a free at which an event is due.
+pub(crate) fn deallocated_event(address: *mut u8, size: usize) {
     event(Change {
         deallocated: size as u64,
         deallocations: 1,
         ..Change::default()
     });
+    scope::tell(Call::Freed { address, size });
 }
 
-#[cold]
-#[inline(never)]
-fn reallocated_event(address: *mut u8, old: usize, new: usize) -> *mut u8 {
+/// Before a reallocation at which an event is due.
+pub(crate) fn reallocating(address: *mut u8) {
+    scope::tell(Call::Moving { address });
+}
+
+/// After one; null is one that failed. Answers the address.
+pub(crate) fn reallocated_event(address: *mut u8, old: usize, new: usize) -> *mut u8 {
+    if address.is_null() {
+        scope::tell(Call::Stayed);
+        return failed();
+    }
     event(Change {
         allocated: new as u64,
         deallocated: old as u64,
         reallocations: 1,
         ..Change::default()
     });
+    let to = address;
+    scope::tell(Call::Moved { to, old, new });
     address
+}
+
+/// Whether somebody who watches this thread has the allocation fail.
+pub(crate) fn refuses(size: usize) -> bool {
+    scope::refuses(size)
 }
 
 /// What one call changes.
@@ -168,9 +213,7 @@ fn event(change: Change) {
             }
             None => {
                 count_shared(change);
-                if let Some(scope) = local.innermost() {
-                    scope.count(change);
-                }
+                local.note_shared(change);
             }
         })
         .map_err(|_| count_shared(change));
@@ -190,7 +233,7 @@ fn count_shared(change: Change) {
 
 impl Local {
     /// The thread's own block, taken now if it is fresh; `None` when it counts in the shared one.
-    fn own_block(&self) -> Option<&'static Block> {
+    pub(super) fn own_block(&self) -> Option<&'static Block> {
         let block = self.block.get();
         if ptr::eq(block, &FRESH) {
             return self.register();
@@ -214,12 +257,6 @@ impl Local {
         Some(block)
     }
 
-    fn innermost(&self) -> Option<&Scope> {
-        // SAFETY: a scope takes itself off this list before it dies, in `Scope::end`, and the list
-        // is this thread's alone.
-        unsafe { self.scope.get().as_ref() }
-    }
-
     /// What is due after a count that an event interrupted.
     fn after(&self, block: &Block) {
         if block.quantum_reached() {
@@ -229,10 +266,7 @@ impl Local {
         if ERRANDS.take(block) {
             run_errand();
         }
-        if let Some(scope) = self.innermost() {
-            scope.note_peak(block.totals().net());
-            block.rearm_for_peak(scope.peak.get());
-        }
+        self.note(block);
     }
 
     /// Publishes what the block still holds back and hands it back.
@@ -256,6 +290,7 @@ fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     alarm::forget_in_child();
     total::disarm();
+    scope::look_away_in_child();
     let own = LOCAL
         .try_with(|local| owned(local.block.get()))
         .unwrap_or(None);
@@ -311,8 +346,29 @@ fn run_errand() {
 #[cfg(feature = "http")]
 #[inline]
 pub(crate) fn own_totals() -> Option<Totals> {
-    let block = LOCAL.try_with(Local::own_block).ok()??;
-    Some(block.totals())
+    LOCAL
+        .try_with(|local| {
+            let block = local.own_block()?;
+            Some(local.watching.visible(block.totals()))
+        })
+        .ok()?
+}
+
+/// Whether what this program allocates comes through here at all: `Plimsoll` is its allocator.
+pub(crate) fn is_counting() -> bool {
+    static KNOWN: once_cell::race::OnceBool = once_cell::race::OnceBool::new();
+    fn counted() -> Totals {
+        let block = LOCAL.try_with(Local::own_block).ok().flatten();
+        block.map_or_else(|| REGISTRY.shared.totals(), Block::totals)
+    }
+    let probe = || {
+        scope::unseen(|| {
+            let before = counted().allocations;
+            drop(core::hint::black_box(Box::new(core::hint::black_box(1u8))));
+            counted().allocations > before
+        })
+    };
+    KNOWN.get_or_init(probe)
 }
 
 /// The calling thread's count of what it holds, for many readings in a row.
@@ -349,93 +405,6 @@ pub(crate) fn forks() -> u64 {
 
 pub(crate) fn failed_allocations() -> u64 {
     FAILED.load(Ordering::Relaxed)
-}
-
-/// A stretch of this thread's life that is being measured. Scopes nest; each ends before the one
-/// around it.
-///
-/// While a scope is open the thread's allocation event comes at each new peak, so that the peak is
-/// exact while all other calls stay on the fast path.
-pub(crate) struct Scope {
-    outer: Cell<*const Scope>,
-    start: Cell<Totals>,
-    /// Counted here while the thread has no block of its own.
-    shared: Cell<Totals>,
-    /// The highest `allocated - deallocated` of the thread since the start.
-    peak: Cell<i64>,
-}
-
-impl Scope {
-    pub(crate) fn new() -> Scope {
-        Scope {
-            outer: Cell::new(ptr::null()),
-            start: Cell::default(),
-            shared: Cell::default(),
-            peak: Cell::new(0),
-        }
-    }
-
-    /// Opens the scope on this thread.
-    ///
-    /// # Safety
-    ///
-    /// The scope does not move, and [`end`](Self::end) runs on the same thread before it dies and
-    /// before the scope around it ends.
-    pub(crate) unsafe fn begin(&self) {
-        let _ = LOCAL.try_with(|local| {
-            let block = local.own_block();
-            let start = block.map_or(Totals::default(), Block::totals);
-            self.start.set(start);
-            self.peak.set(start.net());
-            self.outer.set(local.scope.replace(self));
-            if let Some(block) = block {
-                block.rearm_for_peak(self.peak.get());
-            }
-        });
-    }
-
-    /// Closes the scope: what the thread counted in it, and the most it had above the start.
-    pub(crate) fn end(&self) -> (Totals, u64) {
-        let counted = LOCAL.try_with(|local| {
-            local.scope.set(self.outer.get());
-            let outer = local.innermost();
-            let block = local.own_block();
-            if let Some(outer) = outer {
-                outer.absorb(self);
-            }
-            let Some(block) = block else {
-                return self.shared.get();
-            };
-            match outer {
-                Some(outer) => block.rearm_for_peak(outer.peak.get()),
-                None => block.rearm_without_peak(),
-            }
-            block.totals().since(self.start.get())
-        });
-        let peak = self.peak.get().wrapping_sub(self.start.get().net());
-        (counted.unwrap_or_default(), peak.max(0) as u64)
-    }
-
-    fn note_peak(&self, net: i64) {
-        self.peak.set(self.peak.get().max(net));
-    }
-
-    /// Counts a call of a thread that has no block; then every call comes here.
-    fn count(&self, change: Change) {
-        let mut sum = self.shared.get();
-        sum.add(change);
-        self.shared.set(sum);
-        self.note_peak(sum.net());
-    }
-
-    /// Takes over what an inner scope saw.
-    fn absorb(&self, inner: &Scope) {
-        let offset = self.shared.get().net();
-        let mut sum = self.shared.get();
-        sum.add(inner.shared.get());
-        self.shared.set(sum);
-        self.note_peak(offset.wrapping_add(inner.peak.get()));
-    }
 }
 
 /// Thread exit and fork, where they are hooked.

@@ -3,11 +3,14 @@
 //! [`Plimsoll`] forwards to the allocator inside and counts. The path of one call:
 //!
 //! ```text
-//! alloc ─► inner allocator ─► null? ─────────────────────► failed()          local.rs
-//!                          └► block.try_alloc ─► event? ─► event()           local.rs
-//!                             two stores          │        register · publish · line · peak
-//!                             (block.rs)          ▼
-//!                             done                total.rs ─► alarm.rs ─► unpark
+//! alloc ─► event due? ─► inner allocator ─► null? ─► failed()                local.rs
+//!              │                         └► block.alloc: two stores          block.rs
+//!              └► alloc_with_event                                           plimsoll.rs
+//!                   refuses? ─► failed()                                     scope.rs
+//!                   inner allocator ─► event(): register · publish · line · errand · peak
+//!                                        │                                   local.rs
+//!                                        ├► total.rs ─► alarm.rs ─► unpark
+//!                                        └► observers                        scope.rs
 //! ```
 //!
 //! | file | its one idea |
@@ -15,6 +18,7 @@
 //! | `block` | one thread's counters, one writer |
 //! | `registry` | all blocks: take, hand back, add up |
 //! | `local` | a thread and its block, from first call to last destructor, and fork |
+//! | `scope` | a measured stretch of a thread, and who watches its calls |
 //! | `errand` | what a thread is asked to do at its next event |
 //! | `total` | the process total, its peak, and the line |
 //! | `alarm` | waking who waits at the line |
@@ -31,6 +35,8 @@ mod memory;
 #[cfg(all(test, plimsoll_loom))]
 mod model;
 pub(crate) mod registry;
+#[cfg(not(plimsoll_loom))]
+pub(crate) mod scope;
 pub(crate) mod sync;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod total;

@@ -74,26 +74,39 @@ impl<A> Plimsoll<A> {
 }
 
 // SAFETY: every call is forwarded unchanged to `A`, which upholds the contract, and its answer is
-// returned unchanged. The counting neither unwinds nor allocates.
+// returned unchanged; or it is refused with null, which the contract allows. The counting neither
+// unwinds nor allocates.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if local::alloc_due(layout.size()) {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { alloc_with_event(layout.size(), layout.align(), &self.inner) };
+        }
+        let size = local::kept(layout.size());
         // SAFETY: the caller's obligations are passed on as they are.
         let address = unsafe { self.inner.alloc(layout) };
         if address.is_null() {
             return local::failed();
         }
-        local::allocated(address, layout.size())
+        local::allocated(size);
+        address
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if local::alloc_due(layout.size()) {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { alloc_zeroed_with_event(layout.size(), layout.align(), &self.inner) };
+        }
+        let size = local::kept(layout.size());
         // SAFETY: the caller's obligations are passed on as they are.
         let address = unsafe { self.inner.alloc_zeroed(layout) };
         if address.is_null() {
             return local::failed();
         }
-        local::allocated(address, layout.size())
+        local::allocated(size);
+        address
     }
 
     #[inline]
@@ -108,21 +121,77 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Plimsoll<A> {
 
     #[inline]
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if local::realloc_due(layout.size(), new_size) {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { realloc_with_event(&self.inner, address, layout, new_size) };
+        }
         // SAFETY: the caller's obligations are passed on as they are.
         let moved = unsafe { self.inner.realloc(address, layout, new_size) };
         if moved.is_null() {
             return local::failed();
         }
-        local::reallocated(moved, layout.size(), new_size)
+        local::reallocated(layout.size(), new_size);
+        moved
     }
 }
 
-/// A free with an event due. It ends in the free itself, so that the hot path can jump here and
-/// has nothing to keep across a call.
+// With an event due nothing has been done yet, and the hot path ends in a jump to one of these: it
+// has nothing to keep across a call. Sizes come first, in the register in which they came: what a cold
+// path wants elsewhere costs the hot one a move.
+
+/// # Safety
+///
+/// As [`GlobalAlloc::alloc`], with size and alignment of a layout.
+#[cold]
+#[inline(never)]
+unsafe fn alloc_with_event<A: GlobalAlloc>(size: usize, align: usize, inner: &A) -> *mut u8 {
+    if local::refuses(size) {
+        return local::failed();
+    }
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: the caller's obligations are passed on as they are.
+    local::allocated_event(unsafe { inner.alloc(layout) }, size)
+}
+
+/// # Safety
+///
+/// As [`GlobalAlloc::alloc_zeroed`], with size and alignment of a layout.
+#[cold]
+#[inline(never)]
+unsafe fn alloc_zeroed_with_event<A: GlobalAlloc>(size: usize, align: usize, inner: &A) -> *mut u8 {
+    if local::refuses(size) {
+        return local::failed();
+    }
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: the caller's obligations are passed on as they are.
+    local::allocated_event(unsafe { inner.alloc_zeroed(layout) }, size)
+}
+
 #[cold]
 #[inline(never)]
 unsafe fn dealloc_with_event<A: GlobalAlloc>(inner: &A, address: *mut u8, layout: Layout) {
-    local::deallocated_event(layout.size());
+    local::deallocated_event(address, layout.size());
     // SAFETY: the caller's obligations are passed on as they are.
     unsafe { inner.dealloc(address, layout) }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn realloc_with_event<A: GlobalAlloc>(
+    inner: &A,
+    address: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    let old_size = layout.size();
+    if new_size > old_size && local::refuses(new_size) {
+        return local::failed();
+    }
+    // Told before, because from then on the address may be somebody else's.
+    local::reallocating(address);
+    // SAFETY: the caller's obligations are passed on as they are.
+    let moved = unsafe { inner.realloc(address, layout, new_size) };
+    local::reallocated_event(moved, old_size, new_size)
 }

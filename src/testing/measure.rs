@@ -1,6 +1,9 @@
 //! This thread's counts around a closure.
 
-use crate::allocator::local::Scope;
+use super::held::Open;
+use crate::allocator::block::Totals;
+use crate::allocator::scope::{Observer, Scope};
+use std::rc::Rc;
 
 /// What a piece of work allocated on the thread that ran it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,26 @@ pub struct Measurement {
     pub net_bytes: i64,
     /// The most that the thread held above what it held at the start. Exact.
     pub peak_bytes: u64,
+}
+
+impl Measurement {
+    /// Blocks allocated minus blocks freed: what the work left behind, or below zero what it cleared
+    /// away. A `realloc` changes neither.
+    pub fn net_blocks(&self) -> i64 {
+        self.allocations.wrapping_sub(self.deallocations) as i64
+    }
+
+    pub(super) fn new(counted: Totals, peak_bytes: u64) -> Measurement {
+        Measurement {
+            allocations: counted.allocations,
+            deallocations: counted.deallocations,
+            reallocations: counted.reallocations,
+            allocated_bytes: counted.allocated,
+            deallocated_bytes: counted.deallocated,
+            net_bytes: counted.net(),
+            peak_bytes,
+        }
+    }
 }
 
 /// Runs `work` and answers its result with what it allocated: this thread's calls only, exact,
@@ -48,38 +71,19 @@ pub struct Measurement {
 ///
 /// Some tens of nanoseconds for the scope, and about ten for each new peak inside.
 pub fn measure<R>(work: impl FnOnce() -> R) -> (R, Measurement) {
-    let scope = Scope::new();
+    watched(None, work)
+}
+
+/// The same, with an observer who is told of each call.
+pub(super) fn watched<R>(
+    observer: Option<Rc<dyn Observer>>,
+    work: impl FnOnce() -> R,
+) -> (R, Measurement) {
+    let scope = Scope::watched(observer);
     // SAFETY: `scope` stays in this frame, and `open` closes it on every way out, on this thread,
-    // before the frame dies; scopes opened inside `work` are closed by then.
-    unsafe { scope.begin() };
-    let open = Open(&scope);
+    // before the frame dies.
+    let open = unsafe { Open::new(&scope) };
     let result = work();
     let (counted, peak_bytes) = open.close();
-    let measurement = Measurement {
-        allocations: counted.allocations,
-        deallocations: counted.deallocations,
-        reallocations: counted.reallocations,
-        allocated_bytes: counted.allocated,
-        deallocated_bytes: counted.deallocated,
-        net_bytes: counted.net(),
-        peak_bytes,
-    };
-    (result, measurement)
-}
-
-/// Closes the scope also when `work` unwinds.
-struct Open<'a>(&'a Scope);
-
-impl Open<'_> {
-    fn close(self) -> (crate::allocator::block::Totals, u64) {
-        let figures = self.0.end();
-        std::mem::forget(self);
-        figures
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.end();
-    }
+    (result, Measurement::new(counted, peak_bytes))
 }

@@ -1,0 +1,174 @@
+//! Which frames of a trace tell the user something.
+
+use std::fmt;
+
+/// A function that stood on the stack, inlined ones too.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) function: String,
+    pub(super) file: Option<String>,
+    pub(super) line: u32,
+}
+
+impl Frame {
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "made of a walked stack")
+    )]
+    pub(super) fn new(function: Option<String>, file: Option<String>, line: Option<u32>) -> Frame {
+        Frame {
+            function: function.unwrap_or_else(|| "?".into()),
+            file,
+            line: line.unwrap_or(0),
+        }
+    }
+
+    /// Of std, of the C library, or of what stands between them and a program.
+    fn is_std(&self) -> bool {
+        const FOLDERS: [&str; 4] = ["/rustc/", "/library/std/", "/rustlib/src/", "/rust/deps/"];
+        const CRATES: [&str; 6] = ["std", "core", "alloc", "__rustc", "test", "backtrace"];
+        let by_file = self.file.as_deref().is_some_and(|file| {
+            let is_rust = file.ends_with(".rs");
+            !is_rust || FOLDERS.iter().any(|folder| file.contains(folder))
+        });
+        by_file || begins(&self.function, &CRATES) || !self.function.contains("::")
+    }
+
+    fn place(&self) -> String {
+        format!(
+            "{}:{}",
+            short(self.file.as_deref().unwrap_or("?")),
+            self.line
+        )
+    }
+
+    fn is_own(&self) -> bool {
+        begins(&self.function, &["plimsoll"])
+    }
+
+    /// Of a crate from a registry or a repository, as opposed to the user's own workspace.
+    fn is_dependency(&self) -> bool {
+        let file = self.file.as_deref().unwrap_or("");
+        file.is_empty() || file.contains("/registry/src/") || file.contains("/git/checkouts/")
+    }
+}
+
+/// Whether a path begins in one of these crates; `<T as …>` counts by its `T`.
+fn begins(function: &str, crates: &[&str]) -> bool {
+    let path = function.strip_prefix("_<").unwrap_or(function);
+    let path = path.trim_start_matches(['<', '&']);
+    let first = path.split("::").next().unwrap_or(path);
+    crates.contains(&first)
+}
+
+/// File and line, with what is the same for all files of a test cut off.
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(_) => write!(f, "{} in {}", self.place(), self.function),
+            None => write!(
+                f,
+                "{} (no line: built without debug information)",
+                self.function
+            ),
+        }
+    }
+}
+
+fn short(file: &str) -> &str {
+    if let Some((_, inside)) = file.split_once("/registry/src/") {
+        return inside.split_once('/').map_or(inside, |(_, path)| path);
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let below = here.to_str().and_then(|here| file.strip_prefix(here));
+    below.map_or(file, |below| below.trim_start_matches('/'))
+}
+
+/// Leaves out the allocator's and std's frames at the inner end, and all from this crate's next one
+/// outwards: that is the scope's own, and what is around it.
+pub(super) fn of_the_user(frames: Vec<Frame>) -> Vec<Frame> {
+    frames
+        .into_iter()
+        .skip_while(|frame| frame.is_own() || frame.is_std())
+        .take_while(|frame| !frame.is_own())
+        .filter(|frame| !frame.is_std())
+        .collect()
+}
+
+/// The innermost frame of the user's workspace, of a dependency when there is none, and from where
+/// its function was called.
+pub(super) fn site(frames: &[Frame]) -> String {
+    let own = frames.iter().position(|frame| !frame.is_dependency());
+    let Some(frame) = frames.get(own.unwrap_or(0)) else {
+        return if cfg!(feature = "testing") {
+            "an unknown line".into()
+        } else {
+            "a line that plimsoll's feature `testing` would tell".into()
+        };
+    };
+    let mut site = frame.to_string();
+    if own.is_some_and(|at| at > 0) {
+        site = format!("{site}, which calls {}", frames[0].function);
+    }
+    let callers = frames.iter().skip(own.unwrap_or(0) + 1);
+    if let Some(caller) = callers.into_iter().find(|caller| !caller.is_dependency()) {
+        site = format!("{site}, from {}", caller.place());
+    }
+    site
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, file: &str) -> Frame {
+        Frame::new(Some(function.into()), Some(file.into()), Some(7))
+    }
+
+    #[test]
+    fn what_is_between_the_allocator_and_the_scope_is_the_users() {
+        let frames = vec![
+            frame(
+                "plimsoll::testing::trace::Trace::here",
+                "src/testing/trace.rs",
+            ),
+            frame("__rustc::__rust_alloc", "tests/main.rs"),
+            frame(
+                "<alloc::vec::Vec<T> as Clone>::clone",
+                "/rustc/1/library/alloc/src/vec/mod.rs",
+            ),
+            frame(
+                "json::parse",
+                "/root/.cargo/registry/src/index-1/json-1.0/src/lib.rs",
+            ),
+            frame(
+                "core::ops::FnOnce::call_once",
+                "/rustc/1/library/core/src/ops.rs",
+            ),
+            frame("service::answer", "src/service.rs"),
+            frame("plimsoll::testing::assert::check", "src/testing/assert.rs"),
+            frame("service::tests::budget", "src/service.rs"),
+            frame("start_thread", "./nptl/pthread_create.c"),
+        ];
+        let users = of_the_user(frames);
+        let names: Vec<_> = users.iter().map(|frame| frame.function.as_str()).collect();
+        assert_eq!(names, ["json::parse", "service::answer"]);
+        assert_eq!(
+            site(&users),
+            "src/service.rs:7 in service::answer, which calls json::parse"
+        );
+        assert_eq!(site(&users[..1]), "json-1.0/src/lib.rs:7 in json::parse");
+        let twice = [users[1].clone(), frame("service::serve", "src/main.rs")];
+        assert_eq!(
+            site(&twice),
+            "src/service.rs:7 in service::answer, from src/main.rs:7"
+        );
+        assert_eq!(users[0].to_string(), "json-1.0/src/lib.rs:7 in json::parse");
+    }
+
+    #[test]
+    fn a_frame_without_a_line_says_why() {
+        let bare = Frame::new(Some("service::answer".into()), None, None);
+        assert!(bare.to_string().starts_with("service::answer (no line: "));
+    }
+}

@@ -1,0 +1,122 @@
+use crate::block;
+use crate::panics::panic_of;
+use plimsoll::assert_no_leak;
+use plimsoll::testing::{carry, spawn};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+#[test]
+fn what_is_freed_again_is_no_leak() {
+    assert_no_leak!({
+        let mut list = Vec::new();
+        for number in 0..1000usize {
+            list.push(block(number + 1));
+        }
+        list.truncate(10);
+        list.shrink_to_fit();
+    });
+}
+
+#[test]
+fn blocks_that_other_threads_free_are_no_leak() {
+    // Strangers: started before the check, and told nothing of it.
+    let (send, receive) = mpsc::channel::<Box<[u8]>>();
+    let (done, is_done) = mpsc::channel::<()>();
+    let stranger = std::thread::spawn(move || {
+        for received in receive {
+            let mut list = received.into_vec();
+            list.reserve_exact(1000);
+            drop(list);
+            done.send(()).unwrap();
+        }
+    });
+    // The channels' own blocks are made and kept at the first use.
+    for _ in 0..200 {
+        send.send(block(10)).unwrap();
+        is_done.recv().unwrap();
+    }
+    for round in 0..200 {
+        let remaining = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            assert_no_leak!({
+                let kept: Vec<_> = (0..20).map(|number| block(number + round + 1)).collect();
+                std::thread::scope(|scope| {
+                    // A scope's end does not wait for what a thread frees of its own; this does.
+                    scope.spawn(carry(move || drop(kept))).join().unwrap();
+                });
+            });
+        }));
+        assert!(remaining.is_ok(), "round {round}");
+    }
+    drop(send);
+    stranger.join().unwrap();
+}
+
+#[test]
+fn a_stranger_frees_while_all_allocate() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel::<Option<Box<[u8]>>>(4);
+        let (done, is_done) = mpsc::sync_channel::<()>(4);
+        scope.spawn(move || {
+            for received in receive {
+                drop(received);
+                done.send(()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // The very sizes, so that addresses are used again at once.
+                    let mut list = block(64).into_vec();
+                    list.reserve_exact(200);
+                    drop(list);
+                }
+            });
+        }
+        send.send(None).unwrap();
+        is_done.recv().unwrap();
+        for _ in 0..300 {
+            assert_no_leak!({
+                send.send(Some(block(64))).unwrap();
+                is_done.recv().unwrap();
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_leak_is_found_to_the_byte_with_its_line() {
+    let mut kept = Vec::with_capacity(10);
+    let (message, place) = panic_of(|| {
+        assert_no_leak!({
+            drop(block(5));
+            kept.push(block(1000));
+            kept.push(block(234));
+        });
+    });
+    assert!(message.contains("2 blocks with 1,234 bytes"), "{message}");
+    assert!(message.contains("tests/testing/leaks.rs:"), "{message}");
+    assert!(place.starts_with("tests/testing/leaks.rs:"), "{place}");
+}
+
+#[test]
+fn an_older_block_that_grows_is_a_leak_and_one_that_shrinks_again_is_none() {
+    let mut list = std::hint::black_box(Vec::<u8>::with_capacity(100));
+    let (message, _) = panic_of(|| assert_no_leak!({ list.reserve_exact(1000) }));
+    assert!(message.contains("1 block with 900 bytes"), "{message}");
+    assert_no_leak!({
+        list.reserve_exact(5000);
+        list.shrink_to(100);
+    });
+}
+
+#[test]
+fn what_a_carried_thread_leaves_is_found() {
+    let (message, _) = panic_of(|| {
+        assert_no_leak!({
+            spawn(|| std::mem::forget(block(4321))).join().unwrap();
+        });
+    });
+    assert!(message.contains("4,321 bytes"), "{message}");
+}
