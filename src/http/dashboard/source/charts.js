@@ -240,6 +240,8 @@ function drawLines(u) {
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.font = `${11 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+  // uPlot leaves what it needed for the labels of the axes.
+  ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   for (const { at, kind } of marks.lines()) {
     const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
