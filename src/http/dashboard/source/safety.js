@@ -1,7 +1,7 @@
 /** Am I safe: the level, how much room there is, and for how long. */
 
 import { byId, setText } from "./dom.js";
-import { bytes, count, duration, isNumber, many, percent, sentence, time, UNKNOWN } from "./format.js";
+import { about, bytes, count, duration, isNumber, isSure, many, percent, sentence, time, UNKNOWN } from "./format.js";
 import * as hull from "./hull.js";
 import { LEVELS, LEVEL_WORDS, named, SIGNALS, SOURCES } from "./names.js";
 
@@ -26,7 +26,8 @@ export function show(sample, levels) {
 
   document.documentElement.dataset.level = level ?? "unknown";
   setText("level", level ?? UNKNOWN);
-  setText("level-words", isDrill ? `A drill pretends ${percent(ratio)}. ${LEVEL_WORDS[level] ?? ""}` : (LEVEL_WORDS[level] ?? ""));
+  setText("level-words", [isDrill ? `A drill pretends ${percent(ratio)}.` : "", levelWords(level, leak)].filter(Boolean).join(" "));
+  byId("level-words").dataset.leak = leak?.verdict !== "leak" ? "no" : isSure(leak.confidence) ? "sure" : "perhaps";
   setText("headroom", headroom(room, limit));
   setText("time-to-limit", timeToLimit(leak, room));
 
@@ -55,6 +56,16 @@ export function show(sample, levels) {
   const title = level && level !== "normal" ? `${level}, ${percent(ratio)} – Plimsoll` : "Plimsoll";
   if (document.title !== title) document.title = title;
   announce(level, ratio, utilization);
+}
+
+/** A level looks at what is, a leak at what will be: "nothing has to be done" is said when neither objects. */
+function levelWords(level, leak) {
+  const words = LEVEL_WORDS[level] ?? "";
+  if (leak?.verdict !== "leak") return words;
+  const is = isSure(leak.confidence) ? "there is a leak" : "there may be a leak";
+  const until = isNumber(leak.seconds_to_limit) ? `at this rate the limit is reached in about ${about(leak.seconds_to_limit)}` : "at this rate it does not reach the limit";
+  if (level === "normal") return `The level is normal, but ${is}: ${until}.`;
+  return `${words} ${sentence(is)}: ${until}.`.trimStart();
 }
 
 function headroom(room, limit) {
