@@ -25,6 +25,8 @@ const STYLES = [
 const TOTAL = { key: "anonymous_bytes", name: "resident, anonymous", colour: "--ink" };
 /** Of the limit: below it the chart shows the data only, unless a person wants it otherwise. */
 const CLOSE = 0.35;
+/** In milliseconds. */
+const SUMMARY_EVERY = 1000;
 
 let range = 300;
 let style = "stacked";
@@ -36,6 +38,7 @@ let points = [];
 let columns = [];
 let pointsTable = null;
 let summarised = 0;
+let summaryTimer = 0;
 const hidden = new Set();
 const values = new Map();
 
@@ -115,11 +118,18 @@ export function refresh() {
     plot.setData(data());
   }
   marks.place(plot, span(), range);
-  const now = Date.now();
-  if (now - summarised > 10_000 && points.length > 0) {
-    summarised = now;
-    setText("chart-summary", summary(points, RANGES.find(([seconds]) => seconds === range)[2], span()));
-  }
+  const wait = summarised + SUMMARY_EVERY - Date.now();
+  if (wait <= 0) summarise();
+  else summaryTimer ||= setTimeout(summarise, wait);
+}
+
+/** What the chart shows, in a sentence: of the same points and marks. */
+function summarise() {
+  clearTimeout(summaryTimer);
+  summaryTimer = 0;
+  if (points.length === 0) return;
+  summarised = Date.now();
+  setText("chart-summary", summary(points, RANGES.find(([seconds]) => seconds === range)[2], marks.all()));
 }
 
 /** After a change of theme or style. */

@@ -98,7 +98,10 @@ function takeSample(sample) {
 function takeEvent(event) {
   if (!event) return;
   happenings.takeEvent(event);
-  if (!document.hidden) done.show(known.details?.summary);
+  if (!document.hidden) {
+    done.show(known.details?.summary);
+    charts.refresh();
+  }
   // The ledger has settled a quarter of a second after. Who does not look asks when he does.
   if (!document.hidden) wantDetails(500);
 }

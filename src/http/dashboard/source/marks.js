@@ -44,7 +44,7 @@ function collect(from, until) {
     const at = row.at_unix_seconds;
     if (!inRange(at)) continue;
     const outcome = row.skipped ? named(SKIPPED, row.skipped) : `${bytes(row.given_back_bytes)} given back`;
-    found.push({ kind: "action", at, sign: row.skipped ? "○" : "●", text: `${sentence(named(ACTIONS, row.action))}: ${outcome}`, target: row });
+    found.push({ kind: "action", at, sign: row.skipped ? "○" : "●", text: `${sentence(named(ACTIONS, row.action))}: ${outcome}`, target: row, isSkipped: row.skipped !== null });
   }
   for (const event of allEvents()) {
     const at = event.at_unix_seconds;
@@ -61,6 +61,8 @@ function collect(from, until) {
 
 /** Vertical lines for the chart. */
 export const lines = () => shown.filter((mark) => mark.kind !== "action");
+
+export const all = () => shown;
 
 export function place(plot, [from, until], range) {
   const lane = byId("marks");

@@ -55,7 +55,7 @@ export function show(sample, levels) {
   });
   const title = level && level !== "normal" ? `${level}, ${percent(ratio)} – Plimsoll` : "Plimsoll";
   if (document.title !== title) document.title = title;
-  announce(level, ratio, utilization);
+  announce(level, ratio, sample);
 }
 
 /** A level looks at what is, a leak at what will be: "nothing has to be done" is said when neither objects. */
@@ -119,11 +119,11 @@ function label({ level, limit, utilization }, ratio, room, levels) {
 }
 
 /** Only a change of level is worth saying aloud. */
-function announce(level, ratio, utilization) {
+function announce(level, ratio, { utilization, leak }) {
   if (level === lastLevel) return;
   if (lastLevel !== null) {
     const signal = named(SIGNALS, utilization?.deciding);
-    setText("announce", `Level ${level ?? UNKNOWN}, was ${lastLevel}: ${signal} at ${percent(ratio)}. ${sentence(LEVEL_WORDS[level] ?? "")}`);
+    setText("announce", `Level ${level ?? UNKNOWN}, was ${lastLevel}: ${signal} at ${percent(ratio)}. ${levelWords(level, leak)}`);
   }
   lastLevel = level;
 }
