@@ -25,10 +25,14 @@ const STYLES = [
 const TOTAL = { key: "anonymous_bytes", name: "resident, anonymous", colour: "--ink" };
 /** Of the limit: below it the chart shows the data only, unless a person wants it otherwise. */
 const CLOSE = 0.35;
+/** In seconds. */
+const YOUNG = 120;
 /** In milliseconds. */
 const SUMMARY_EVERY = 1000;
 
 let range = 300;
+let isRangeChosen = false;
+let wasYoung = null;
 let style = "stacked";
 let isToLimit = null;
 let limitBytes = null;
@@ -45,6 +49,7 @@ const values = new Map();
 export function start() {
   segments("ranges", "range", RANGES.map(([seconds, name]) => [String(seconds), name]), String(range), (value) => {
     range = Number(value);
+    isRangeChosen = true;
     summarised = 0;
     refresh();
   });
@@ -95,6 +100,17 @@ function legendItem(part) {
     value,
   );
   return h("li", {}, button);
+}
+
+/** A young program has nothing to show in five minutes. A person's choice stands; it is never narrowed. */
+export function setUptime(seconds) {
+  if (isRangeChosen || wasYoung === false || !isNumber(seconds)) return;
+  const isYoung = seconds < YOUNG;
+  if (isYoung === wasYoung) return;
+  wasYoung = isYoung;
+  range = isYoung ? 60 : 300;
+  summarised = 0;
+  for (const input of byId("ranges").querySelectorAll("input")) input.checked = Number(input.value) === range;
 }
 
 export function setLimit(bytesOfLimit, lines) {
@@ -191,7 +207,8 @@ function build() {
     {
       width,
       height: heightFor(width),
-      padding: [8, 14, 0, 0],
+      // On the right half a label of the time axis has room.
+      padding: [8, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {

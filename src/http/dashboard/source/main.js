@@ -80,6 +80,7 @@ function takeHello(image) {
   if (other) {
     newImage = other;
     known.details = null;
+    actions.cameBack();
     known.status = null;
   }
   known.image = image;
@@ -114,6 +115,7 @@ function render() {
     verdict.show(sample.leak, sample.at_unix_seconds);
     diagnosis.show(details?.diagnosis ?? null, sample);
     inside.showAllocator(sample.allocator);
+    charts.setUptime(sample.uptime_seconds);
     charts.setLimit(sample.limit?.bytes, details?.levels);
   }
   charts.refresh();

@@ -7,6 +7,7 @@ import { LEVELS, LEVEL_WORDS, named, SIGNALS, SOURCES } from "./names.js";
 
 let lastLevel = null;
 let lastAllocations = null;
+let lastRate = "";
 
 /** The ratio by which levels are judged. */
 export function decidingRatio(utilization) {
@@ -83,15 +84,18 @@ function timeToLimit(leak, room) {
 
 const share = (part, limit) => (isNumber(part) && limit?.bytes ? `${percent(part / limit.bytes)} of the limit` : "");
 
+/** Nothing until there are two samples of one image. */
 function rate(sample) {
   const now = { at: sample.at_unix_seconds, allocations: sample.heap?.allocations };
-  const before = lastAllocations;
-  lastAllocations = now;
   if (!isNumber(now.allocations)) return UNKNOWN;
+  const before = lastAllocations;
   const seconds = before ? now.at - before.at : 0;
   const more = before ? now.allocations - before.allocations : 0;
-  if (seconds < 0.2 || more < 0) return count(now.allocations);
-  return `${count(more / seconds)} a second`;
+  // The same sample again: the same rate.
+  if (before && seconds >= 0 && seconds < 0.2 && more >= 0) return lastRate;
+  lastAllocations = now;
+  lastRate = before && seconds > 0 && more >= 0 ? `${count(more / seconds)} a second` : "";
+  return lastRate;
 }
 
 export function showAge(sample) {
