@@ -106,6 +106,9 @@ async function test() {
   await page.waitForSelector('#verdict[data-verdict="leak"]', { timeout: VERDICT });
   found.verdict = (await page.textContent("#verdict")).replace(/\s+/g, " ").trim();
   found.timeToLimit = (await page.textContent("#time-to-limit")).trim();
+  // The level does not say that all is well while it is there.
+  found.levelWords = (await page.textContent("#level-words")).trim();
+  expect(/\bleak\b/.test(found.levelWords) && !/Nothing has to be done/.test(found.levelWords), `the level hides the leak: ${found.levelWords}`);
 
   // Optimise says what it will do, does it, and the ledger has it.
   const rows = () => page.locator('#ledger tbody tr[data-action="purge_arenas"]').count();
@@ -123,6 +126,15 @@ async function test() {
   await page.waitForFunction(() => !/not settled/.test(document.querySelector("#ledger").textContent));
   await picture(page, "light");
   await audit(page, "light");
+  // The lines of the levels have their names.
+  await page.check("#to-limit");
+  await page.waitForTimeout(300);
+  await page.locator("#grows .card").screenshot({ path: join(folder, "limit.png") });
+  await page.uncheck("#to-limit");
+  // What is marked is counted in the sentence below, once.
+  found.summary = (await page.textContent("#chart-summary")).trim();
+  expect((await page.locator("#marks button").count()) > 0, "the actions are not marked");
+  expect(/Marked: .*action/.test(found.summary), `the chart's sentence does not tell the marks: ${found.summary}`);
   // As the front page of the project shows it.
   await page.setViewportSize({ width: 1280, height: 1690 });
   await page.check('input[name="range"][value="60"]');
@@ -135,6 +147,7 @@ async function test() {
   await dark.waitForSelector('#verdict[data-verdict="leak"]');
   await picture(dark, "dark");
   await audit(dark, "dark");
+  expect((await dark.textContent("#theme")).trim() === "Switch to light", "the button does not say what it switches to");
   await dark.context().close();
 
   const phone = await open("light", { width: 360, height: 740 }, "reduce");
@@ -143,6 +156,20 @@ async function test() {
   expect(wide <= 360, `the page is ${wide} wide on a phone of 360`);
   await picture(phone, "phone");
   await audit(phone, "phone");
+  // The longest form fits too.
+  await phone.click("#policy");
+  await phone.waitForSelector("dialog[open]");
+  const [inner, outer, whole] = await phone.evaluate(() => {
+    const dialog = document.querySelector("dialog");
+    return [dialog.scrollWidth, dialog.clientWidth, document.documentElement.scrollWidth];
+  });
+  expect(inner <= outer && whole <= 360, `the policy is ${inner} wide in a dialog of ${outer}, the page ${whole}`);
+  const crossing = await phone.evaluate(() => {
+    const boxes = [...document.querySelectorAll("dialog .field input:not([hidden]), dialog .field select")].map((input) => input.getBoundingClientRect());
+    return boxes.some((a, at) => boxes.slice(at + 1).some((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+  });
+  expect(!crossing, "fields of the policy lie over each other on a phone");
+  await phone.screenshot({ path: join(folder, "policy.png") });
   await phone.context().close();
 
   // A policy that makes no sense is refused, at its field.
@@ -181,6 +208,13 @@ async function test() {
   expect(next.process_id === old.process_id, "the process is another");
   found.restarted = (await page.textContent("#restarted")).replace(/\s+/g, " ").trim();
   page.restarting = false;
+  const below = await page.evaluate(() => {
+    const banner = document.querySelector("#restarted").getBoundingClientRect();
+    const lies = (box) => box.height > 0 && box.top < banner.bottom && banner.top < box.bottom && box.left < banner.right && banner.left < box.right;
+    return [...document.querySelectorAll(".card")].filter((card) => lies(card.getBoundingClientRect())).map((card) => card.closest("section").id);
+  });
+  expect(below.length === 0, `the banner lies across: ${below}`);
+  expect(await page.isHidden("#result"), "what was said of the restart is still there after it");
   const after = await live();
   await page.waitForFunction((text) => document.querySelector("#live-bytes").textContent !== text, after);
   // Who stands on a mark stays among the marks when it is taken into another.

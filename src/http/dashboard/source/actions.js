@@ -181,12 +181,19 @@ export async function tell(name, work) {
   const dismiss = h("button", { type: "button", class: "quiet", onclick: () => { result.hidden = true; } }, "Dismiss");
   result.replaceChildren(h("h3", {}, isFault ? `${name}: not done` : name), ...content, dismiss);
   result.classList.toggle("isfault", isFault);
+  result.dataset.of = name;
   result.hidden = false;
   // Where it appears nobody is listening yet.
   setText("announce", [`${name}: ${isFault ? "not done" : "done"}.`, content[0]?.textContent].filter(Boolean).join(" "));
   // After the dialog has closed, so that the focus is not taken back.
   setTimeout(() => result.scrollIntoView({ block: "nearest" }), 50);
   onDone();
+}
+
+/** Another image answers: what was promised about the restart has come true. */
+export function cameBack() {
+  const result = byId("result");
+  if (result.dataset.of === "Restart") result.hidden = true;
 }
 
 /** The sentences beside the buttons. */

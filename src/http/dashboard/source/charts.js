@@ -25,8 +25,14 @@ const STYLES = [
 const TOTAL = { key: "anonymous_bytes", name: "resident, anonymous", colour: "--ink" };
 /** Of the limit: below it the chart shows the data only, unless a person wants it otherwise. */
 const CLOSE = 0.35;
+/** In seconds. */
+const YOUNG = 120;
+/** In milliseconds. */
+const SUMMARY_EVERY = 1000;
 
 let range = 300;
+let isRangeChosen = false;
+let wasYoung = null;
 let style = "stacked";
 let isToLimit = null;
 let limitBytes = null;
@@ -36,12 +42,14 @@ let points = [];
 let columns = [];
 let pointsTable = null;
 let summarised = 0;
+let summaryTimer = 0;
 const hidden = new Set();
 const values = new Map();
 
 export function start() {
   segments("ranges", "range", RANGES.map(([seconds, name]) => [String(seconds), name]), String(range), (value) => {
     range = Number(value);
+    isRangeChosen = true;
     summarised = 0;
     refresh();
   });
@@ -94,6 +102,17 @@ function legendItem(part) {
   return h("li", {}, button);
 }
 
+/** A young program has nothing to show in five minutes. A person's choice stands; it is never narrowed. */
+export function setUptime(seconds) {
+  if (isRangeChosen || wasYoung === false || !isNumber(seconds)) return;
+  const isYoung = seconds < YOUNG;
+  if (isYoung === wasYoung) return;
+  wasYoung = isYoung;
+  range = isYoung ? 60 : 300;
+  summarised = 0;
+  for (const input of byId("ranges").querySelectorAll("input")) input.checked = Number(input.value) === range;
+}
+
 export function setLimit(bytesOfLimit, lines) {
   limitBytes = bytesOfLimit ?? null;
   levels = lines ?? levels;
@@ -115,11 +134,18 @@ export function refresh() {
     plot.setData(data());
   }
   marks.place(plot, span(), range);
-  const now = Date.now();
-  if (now - summarised > 10_000 && points.length > 0) {
-    summarised = now;
-    setText("chart-summary", summary(points, RANGES.find(([seconds]) => seconds === range)[2], span()));
-  }
+  const wait = summarised + SUMMARY_EVERY - Date.now();
+  if (wait <= 0) summarise();
+  else summaryTimer ||= setTimeout(summarise, wait);
+}
+
+/** What the chart shows, in a sentence: of the same points and marks. */
+function summarise() {
+  clearTimeout(summaryTimer);
+  summaryTimer = 0;
+  if (points.length === 0) return;
+  summarised = Date.now();
+  setText("chart-summary", summary(points, RANGES.find(([seconds]) => seconds === range)[2], marks.all()));
 }
 
 /** After a change of theme or style. */
@@ -181,7 +207,8 @@ function build() {
     {
       width,
       height: heightFor(width),
-      padding: [8, 14, 0, 0],
+      // On the right half a label of the time axis has room.
+      padding: [8, 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
@@ -240,6 +267,8 @@ function drawLines(u) {
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.font = `${11 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+  // uPlot leaves what it needed for the labels of the axes.
+  ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   for (const { at, kind } of marks.lines()) {
     const x = Math.round(u.valToPos(at, "x", true)) + 0.5;

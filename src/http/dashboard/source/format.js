@@ -35,6 +35,9 @@ export function confidence(ratio) {
   return ratio > 0.99 ? "over 99 %" : percent(ratio);
 }
 
+/** From here on a verdict may raise an alarm. */
+export const isSure = (ratio) => isNumber(ratio) && ratio >= 0.8;
+
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export function count(value) {
@@ -61,6 +64,11 @@ export function duration(seconds) {
   if (days > 0) return two(days, days === 1 ? "day" : "days", hours, "h");
   if (hours > 0) return two(hours, "h", minutes, "min");
   return two(minutes, "min", total % 60, "s");
+}
+
+/** Without seconds where minutes count. */
+export function about(seconds) {
+  return isNumber(seconds) && seconds >= 120 ? duration(60 * Math.round(seconds / 60)) : duration(seconds);
 }
 
 function two(large, unit, small, lesser) {

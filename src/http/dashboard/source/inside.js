@@ -32,9 +32,9 @@ export function start() {
       { key: "bytes", label: "Holds", isNumber: true, show: (cache) => bytes(cache.bytes), sort: (cache) => cache.bytes },
       { key: "share", label: "Of live heap", isNumber: true, show: (cache) => percent(cache.share) },
       { key: "entries", label: "Entries", isNumber: true, show: entries, sort: (cache) => cache.statistics?.entries ?? -1 },
-      { key: "hits", label: "Hits", isNumber: true, show: (cache) => told(cache, () => percent(hitRatio(cache), 1)), sort: (cache) => hitRatio(cache) ?? -1 },
+      { key: "hits", label: "Hit ratio", isNumber: true, show: (cache) => told(cache, () => (hitRatio(cache) === null ? "no look-up yet" : percent(hitRatio(cache), 1))), sort: (cache) => hitRatio(cache) ?? -1 },
       { key: "evicted", label: "Evicted", show: (cache) => told(cache, () => evicted(cache.statistics.evictions)) },
-      { key: "cap", label: "Cap", show: cap },
+      { key: "cap", label: "May hold", show: cap },
     ],
   });
   allocator = table(byId("allocator-place"), {
@@ -75,7 +75,7 @@ export function start() {
       { key: "name", label: "Option", isHead: true, show: (option) => option.name },
       { key: "wanted", label: "Wanted", show: (option) => option.wanted ?? "nothing" },
       { key: "effective", label: "In force", show: (option) => option.effective ?? "not known" },
-      { key: "state", label: "So", show: state },
+      { key: "state", label: "Outcome", show: state },
     ],
   });
 }
@@ -111,7 +111,7 @@ function evicted(evictions) {
 function cap(cache) {
   const share = cache.statistics?.share;
   if (isNumber(share)) return share < 1 ? `${percent(share)} of its capacity while the level lasts` : "All of its capacity";
-  return cache.keeps_cap ? "Kept while a level lasts" : "Cannot be kept: cleared again while a level lasts";
+  return cache.keeps_cap ? "Less while a level lasts" : "As before: it is cleared again while a level lasts";
 }
 
 const differs = (option) => option.wanted !== null && option.wanted !== option.effective;

@@ -80,6 +80,7 @@ function takeHello(image) {
   if (other) {
     newImage = other;
     known.details = null;
+    actions.cameBack();
     known.status = null;
   }
   known.image = image;
@@ -98,7 +99,10 @@ function takeSample(sample) {
 function takeEvent(event) {
   if (!event) return;
   happenings.takeEvent(event);
-  if (!document.hidden) done.show(known.details?.summary);
+  if (!document.hidden) {
+    done.show(known.details?.summary);
+    charts.refresh();
+  }
   // The ledger has settled a quarter of a second after. Who does not look asks when he does.
   if (!document.hidden) wantDetails(500);
 }
@@ -111,6 +115,7 @@ function render() {
     verdict.show(sample.leak, sample.at_unix_seconds);
     diagnosis.show(details?.diagnosis ?? null, sample);
     inside.showAllocator(sample.allocator);
+    charts.setUptime(sample.uptime_seconds);
     charts.setLimit(sample.limit?.bytes, details?.levels);
   }
   charts.refresh();

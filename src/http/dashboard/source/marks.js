@@ -8,8 +8,9 @@ import { bytes, sentence, time } from "./format.js";
 import { allEvents, allRestarts, allRows } from "./happenings.js";
 import { ACTIONS, LEVELS, named, SKIPPED } from "./names.js";
 
-/** In pixels: so large that a finger finds it. */
+/** In pixels: so large that a finger finds it, and so far apart that one with a number has room. */
 const SIZE = 26;
+const APART = 38;
 const RANK = { restart: 3, level: 2, action: 1 };
 
 let onGo = () => {};
@@ -44,7 +45,7 @@ function collect(from, until) {
     const at = row.at_unix_seconds;
     if (!inRange(at)) continue;
     const outcome = row.skipped ? named(SKIPPED, row.skipped) : `${bytes(row.given_back_bytes)} given back`;
-    found.push({ kind: "action", at, sign: row.skipped ? "○" : "●", text: `${sentence(named(ACTIONS, row.action))}: ${outcome}`, target: row });
+    found.push({ kind: "action", at, sign: row.skipped ? "○" : "●", text: `${sentence(named(ACTIONS, row.action))}: ${outcome}`, target: row, isSkipped: Boolean(row.skipped) });
   }
   for (const event of allEvents()) {
     const at = event.at_unix_seconds;
@@ -62,6 +63,8 @@ function collect(from, until) {
 /** Vertical lines for the chart. */
 export const lines = () => shown.filter((mark) => mark.kind !== "action");
 
+export const all = () => shown;
+
 export function place(plot, [from, until], range) {
   const lane = byId("marks");
   shown = collect(from, until);
@@ -77,7 +80,7 @@ export function place(plot, [from, until], range) {
   for (const mark of shown) {
     const x = left + (width * (mark.at - from)) / range;
     const last = groups.at(-1);
-    if (last && x - last.x < SIZE) last.marks.push(mark);
+    if (last && x - last.x < APART) last.marks.push(mark);
     else groups.push({ x, marks: [mark] });
   }
   lane.hidden = groups.length === 0;
@@ -121,7 +124,7 @@ function dress(button, group, x) {
   const lead = group.marks.reduce((gravest, mark) => (RANK[mark.kind] > RANK[gravest.kind] ? mark : gravest));
   const number = group.marks.length;
   button.lead = lead;
-  button.style.left = `${x - SIZE / 2}px`;
+  button.style.left = `${x}px`;
   const words = group.marks.slice(0, 6).map((mark) => `${time(mark.at)} ${mark.text}`);
   if (number > words.length) words.push(`and ${number - words.length} more`);
   // With the number that is to be seen, so that it can be asked for by voice.

@@ -3,9 +3,9 @@
 export const LEVELS = ["normal", "optimise", "restart", "critical"];
 
 export const LEVEL_WORDS = {
-  normal: "Loaded within her line. Nothing has to be done.",
-  optimise: "Over the first line: caches shrink and free pages are given back.",
-  restart: "Over the restart line: a restart is judged.",
+  normal: "There is enough room below the limit. Nothing has to be done.",
+  optimise: "Over the optimise line: caches shrink and free pages are given back.",
+  restart: "Over the restart line: a restart is considered.",
   critical: "Close to the limit: memory must go down now.",
 };
 

@@ -6,6 +6,13 @@ import { lines, table } from "./table.js";
 
 let routes = null;
 
+const TIMES = [
+  ["p50", "Median time"],
+  ["p95", "95 % within"],
+  ["p99", "99 % within"],
+  ["max", "Longest"],
+];
+
 /** Those that were given up have allocated too. */
 const each = (route) => route.allocated_bytes / Math.max(1, route.count + (route.cancelled ?? 0));
 
@@ -20,11 +27,11 @@ export function start() {
     columns: [
       { key: "route", label: "Route", isHead: true, show: (route) => `${route.method} ${route.route}`, sort: (route) => `${route.route} ${route.method}` },
       { key: "count", label: "Requests", isNumber: true, show: (route) => lines(count(route.count), extra(route)), sort: (route) => route.count },
-      { key: "total", label: "Allocated", isNumber: true, show: (route) => lines(bytes(route.allocated_bytes), `${count(route.allocations)} ×`), sort: (route) => route.allocated_bytes },
-      { key: "each", label: "A request", isNumber: true, show: (route) => bytes(each(route)), sort: each },
-      { key: "most", label: "p99 / most", isNumber: true, show: (route) => lines(bytes(route.allocated_p99), bytes(route.allocated_max)), sort: (route) => route.allocated_p99 },
-      ...["p50", "p95", "p99", "max"].map((key) => ({ key, label: key, isNumber: true, show: (route) => duration(route[key]), sort: (route) => route[key] ?? 0 })),
-      { key: "slow", label: "Slow / very", isNumber: true, show: (route) => `${count(route.slow)} / ${count(route.very_slow)}`, sort: (route) => route.slow },
+      { key: "total", label: "Allocated in all", isNumber: true, show: (route) => lines(bytes(route.allocated_bytes), `${count(route.allocations)} ×`), sort: (route) => route.allocated_bytes },
+      { key: "each", label: "Average request", isNumber: true, show: (route) => bytes(each(route)), sort: each },
+      { key: "most", label: "99 % below, largest", isNumber: true, show: (route) => lines(bytes(route.allocated_p99), bytes(route.allocated_max)), sort: (route) => route.allocated_p99 },
+      ...TIMES.map(([key, label]) => ({ key, label, isNumber: true, show: (route) => duration(route[key]), sort: (route) => route[key] ?? 0 })),
+      { key: "slow", label: "Slow / very slow", isNumber: true, show: (route) => `${count(route.slow)} / ${count(route.very_slow)}`, sort: (route) => route.slow },
       { key: "errors", label: "Errors / refused", isNumber: true, show: (route) => `${count(route.errors)} / ${count(route.refused)}`, sort: (route) => route.errors + route.refused },
     ],
   });

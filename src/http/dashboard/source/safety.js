@@ -1,12 +1,13 @@
 /** Am I safe: the level, how much room there is, and for how long. */
 
 import { byId, setText } from "./dom.js";
-import { bytes, count, duration, isNumber, many, percent, sentence, time, UNKNOWN } from "./format.js";
+import { about, bytes, count, duration, isNumber, isSure, many, percent, sentence, time, UNKNOWN } from "./format.js";
 import * as hull from "./hull.js";
 import { LEVELS, LEVEL_WORDS, named, SIGNALS, SOURCES } from "./names.js";
 
 let lastLevel = null;
 let lastAllocations = null;
+let lastRate = "";
 
 /** The ratio by which levels are judged. */
 export function decidingRatio(utilization) {
@@ -26,7 +27,8 @@ export function show(sample, levels) {
 
   document.documentElement.dataset.level = level ?? "unknown";
   setText("level", level ?? UNKNOWN);
-  setText("level-words", isDrill ? `A drill pretends ${percent(ratio)}. ${LEVEL_WORDS[level] ?? ""}` : (LEVEL_WORDS[level] ?? ""));
+  setText("level-words", [isDrill ? `A drill pretends ${percent(ratio)}.` : "", levelWords(level, leak)].filter(Boolean).join(" "));
+  byId("level-words").dataset.leak = leak?.verdict !== "leak" ? "no" : isSure(leak.confidence) ? "sure" : "perhaps";
   setText("headroom", headroom(room, limit));
   setText("time-to-limit", timeToLimit(leak, room));
 
@@ -54,7 +56,17 @@ export function show(sample, levels) {
   });
   const title = level && level !== "normal" ? `${level}, ${percent(ratio)} – Plimsoll` : "Plimsoll";
   if (document.title !== title) document.title = title;
-  announce(level, ratio, utilization);
+  announce(level, ratio, sample);
+}
+
+/** A level looks at what is, a leak at what will be: "nothing has to be done" is said when neither objects. */
+function levelWords(level, leak) {
+  const words = LEVEL_WORDS[level] ?? "";
+  if (leak?.verdict !== "leak") return words;
+  const is = isSure(leak.confidence) ? "there is a leak" : "there may be a leak";
+  const until = isNumber(leak.seconds_to_limit) ? `at this rate the limit is reached in about ${about(leak.seconds_to_limit)}` : "at this rate it does not reach the limit";
+  if (level === "normal") return `The level is normal, but ${is}: ${until}.`;
+  return `${words} ${sentence(is)}: ${until}.`.trimStart();
 }
 
 function headroom(room, limit) {
@@ -72,15 +84,18 @@ function timeToLimit(leak, room) {
 
 const share = (part, limit) => (isNumber(part) && limit?.bytes ? `${percent(part / limit.bytes)} of the limit` : "");
 
+/** Nothing until there are two samples of one image. */
 function rate(sample) {
   const now = { at: sample.at_unix_seconds, allocations: sample.heap?.allocations };
-  const before = lastAllocations;
-  lastAllocations = now;
   if (!isNumber(now.allocations)) return UNKNOWN;
+  const before = lastAllocations;
   const seconds = before ? now.at - before.at : 0;
   const more = before ? now.allocations - before.allocations : 0;
-  if (seconds < 0.2 || more < 0) return count(now.allocations);
-  return `${count(more / seconds)} a second`;
+  // The same sample again: the same rate.
+  if (before && seconds >= 0 && seconds < 0.2 && more >= 0) return lastRate;
+  lastAllocations = now;
+  lastRate = before && seconds > 0 && more >= 0 ? `${count(more / seconds)} a second` : "";
+  return lastRate;
 }
 
 export function showAge(sample) {
@@ -108,11 +123,11 @@ function label({ level, limit, utilization }, ratio, room, levels) {
 }
 
 /** Only a change of level is worth saying aloud. */
-function announce(level, ratio, utilization) {
+function announce(level, ratio, { utilization, leak }) {
   if (level === lastLevel) return;
   if (lastLevel !== null) {
     const signal = named(SIGNALS, utilization?.deciding);
-    setText("announce", `Level ${level ?? UNKNOWN}, was ${lastLevel}: ${signal} at ${percent(ratio)}. ${sentence(LEVEL_WORDS[level] ?? "")}`);
+    setText("announce", `Level ${level ?? UNKNOWN}, was ${lastLevel}: ${signal} at ${percent(ratio)}. ${levelWords(level, leak)}`);
   }
   lastLevel = level;
 }

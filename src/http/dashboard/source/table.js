@@ -42,7 +42,7 @@ export function table(place, options) {
 
   function head(column) {
     const attributes = { scope: "col", role: "columnheader", class: column.isNumber ? "number" : null };
-    if (!column.sort) return h("th", attributes, column.label);
+    if (!column.sort) return h("th", attributes, h("span", { class: "headlabel" }, column.label));
     const button = h("button", { type: "button", class: "sort", onclick: () => sortBy(column.key) }, column.label);
     return h("th", { ...attributes, "aria-sort": "none", "data-key": column.key }, button);
   }

@@ -1,6 +1,6 @@
 /** Light or dark: as the system says, until a person says otherwise. */
 
-import { byId, setAttribute } from "./dom.js";
+import { byId, setText } from "./dom.js";
 
 const KEY = "plimsoll-theme";
 
@@ -11,7 +11,8 @@ export function start(onChange) {
   function apply() {
     const isDark = chosen ? chosen === "dark" : system.matches;
     if (chosen) document.documentElement.dataset.theme = chosen;
-    setAttribute(byId("theme"), "aria-pressed", String(isDark));
+    // What it switches to: a name that changes needs no pressed state, which would contradict it.
+    setText("theme", isDark ? "Switch to light" : "Switch to dark");
     onChange();
   }
 

@@ -1,7 +1,7 @@
 /** Is it a leak: the verdict, how sure, how fast, since when, and what to do next. */
 
 import { byId, facts, h, setText } from "./dom.js";
-import { confidence, duration, isNumber, sentence, slope, time, words } from "./format.js";
+import { confidence, duration, isNumber, isSure, sentence, slope, time, words } from "./format.js";
 import { DOUBTS, named, PATTERNS } from "./names.js";
 
 let last = "";
@@ -12,6 +12,7 @@ export function show(leak, now) {
   last = key;
   const element = byId("verdict");
   element.dataset.verdict = leak.verdict;
+  element.dataset.sure = String(isSure(leak.confidence));
   setText(element, headline(leak));
   facts(byId("verdict-facts"), [
     ["Pattern", words(leak.pattern)],
@@ -29,7 +30,7 @@ export function show(leak, now) {
 
 function headline(leak) {
   const course = named(PATTERNS, leak.pattern);
-  if (leak.verdict === "leak") return `A leak, ${confidence(leak.confidence)} sure: ${course}.`;
+  if (leak.verdict === "leak") return `${isSure(leak.confidence) ? "A leak" : "Perhaps a leak"}, ${confidence(leak.confidence)} sure: ${course}.`;
   if (leak.verdict === "no_leak") return `No leak, ${confidence(leak.confidence)} sure: ${course}.`;
   if (leak.verdict === "insufficient") return "Too early to say: it has not been seen for long enough.";
   return `${sentence(words(leak.verdict))}: ${course}.`;
