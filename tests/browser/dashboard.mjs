@@ -207,6 +207,7 @@ async function test() {
   expect(next.started_unix_seconds > old.started_unix_seconds, "no restart happened");
   expect(next.process_id === old.process_id, "the process is another");
   found.restarted = (await page.textContent("#restarted")).replace(/\s+/g, " ").trim();
+  expect(/asked for/.test(found.restarted), `the banner does not tell that somebody asked for the restart: ${found.restarted}`);
   page.restarting = false;
   const below = await page.evaluate(() => {
     const banner = document.querySelector("#restarted").getBoundingClientRect();

@@ -82,8 +82,12 @@ const course = (row, key) => `${bytes(row.before?.[key])} → ${row.settled ? by
 export function cause(restart) {
   if (restart.isOnlySeen) return "not known: a new image answered";
   const share = restart.limit_bytes > 0 ? Math.max(restart.heap_bytes, restart.resident_bytes) / restart.limit_bytes : null;
-  const signal = `${named(SIGNALS, restart.signal)}${isNumber(share) ? ` at ${Math.round(100 * share)} %` : ""}`;
-  return `level ${restart.level}, ${signal}${restart.during_start ? ", while it was still starting" : ""}`;
+  const held = isNumber(share) ? `${Math.round(100 * share)} %` : null;
+  const signal =
+    restart.signal === "command"
+      ? `it was asked for${held ? `, with ${held} of the limit held` : ""}`
+      : `level ${restart.level}, ${named(SIGNALS, restart.signal)}${held ? ` at ${held}` : ""}`;
+  return `${signal}${restart.during_start ? ", while it was still starting" : ""}`;
 }
 
 export function how(value) {

@@ -26,7 +26,7 @@ export const SKIPPED = {
   not_possible: "not carried out: not possible here",
 };
 
-export const SIGNALS = { heap: "live heap", resident: "resident", drill: "a drill" };
+export const SIGNALS = { heap: "live heap", resident: "resident", drill: "a drill", command: "a command" };
 
 export const SOURCES = {
   configured: "configured",
