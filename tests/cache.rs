@@ -372,6 +372,35 @@ async fn one_future_makes_what_many_want_and_the_next_goes_on_when_it_is_dropped
 }
 
 #[test]
+fn what_is_too_heavy_is_answered_to_all_who_wait_and_counts_nowhere() {
+    let cache = PressureCache::builder("heavy")
+        .bytes(1000)
+        .weigh_by(|_: &u8, value: &u64| *value)
+        .build()
+        .unwrap();
+    cache.insert(9, 100);
+    let made = &AtomicU64::new(0);
+    let (cache, together) = (&cache, &Barrier::new(4));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                together.wait();
+                let value = cache.get_or_insert_with(&1, || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    made.fetch_add(1, Ordering::SeqCst);
+                    5000
+                });
+                assert_eq!(value, 5000);
+            });
+        }
+    });
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    let found = cache.statistics();
+    assert_eq!((found.entries, found.bytes, found.rejected), (1, 100, 1));
+    assert_eq!((found.insertions, found.evictions), (1, Default::default()));
+}
+
+#[test]
 fn what_is_invalidated_while_it_is_made_is_answered_and_not_held() {
     let cache = PressureCache::builder("stale").entries(10).build().unwrap();
     let (invalidated, all) = (&AtomicU64::new(0), &cache);

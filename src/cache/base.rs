@@ -212,7 +212,7 @@ pub(super) enum Doing {
     Putting(u64),
     /// An entry goes in where there was none.
     Filling,
-    /// One with this hash is too heavy to go in, and was not counted.
+    /// One with this hash goes in where there was none, and is likely too heavy.
     Refusing(u64),
 }
 
@@ -262,8 +262,9 @@ impl<K, V> Lifecycle<Hashed<K>, Entry<V>> for Noting<K, V> {
             Doing::Refusing(hash) if hash == key.hash => None,
             Doing::Putting(_) | Doing::Filling | Doing::Refusing(_) => Some(Cause::Capacity),
         };
-        if let Some(cause) = cause {
-            self.counters.left(cause, entry.bytes);
+        match cause {
+            Some(cause) => self.counters.left(cause, entry.bytes),
+            None => self.counters.not_inserted(entry.bytes),
         }
         // Plain data has nothing that must wait for the lock's end.
         if needs_drop::<(K, V)>() {

@@ -183,42 +183,34 @@ where
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
         let bytes = self.weight(&hashed.key, &value, kept);
-        let expires = self.expires(self.ttl);
-        if self.invalidations.load(Ordering::Acquire) != before {
+        let is_stale = self.invalidations.load(Ordering::Acquire) != before;
+        let Some(expires) = self.expires(self.ttl).filter(|_| !is_stale) else {
             // Others who wait make it anew: theirs is of the time after.
             self.counters.rejected();
             return answer;
-        }
-        let is_admitted = expires.is_some() && self.capacity.admits(bytes);
-        if is_admitted {
-            self.counters.inserted(bytes);
-        } else {
-            self.counters.rejected();
-        }
+        };
         let entry = Entry {
             value,
-            expires: expires.unwrap_or(NEVER),
+            expires,
             bytes,
         };
-        // One that is not let in is given to those who wait, and not held.
-        let mut evicted = Evicted::by(if is_admitted {
+        self.counters.inserted(bytes);
+        // One that is too heavy is given to those who wait, and not held.
+        let mut evicted = Evicted::by(if self.capacity.admits(bytes) {
             Doing::Filling
         } else {
             Doing::Refusing(hashed.hash)
         });
         let filled = guard.insert_with_lifecycle(entry, &mut evicted);
-        if is_admitted && filled.is_err() {
+        if filled.is_err() {
             self.counters.not_inserted(bytes);
-            self.counters.rejected();
         }
         drop(evicted);
         if self.invalidations.load(Ordering::Acquire) != before {
             // It came after the look of the one who invalidated, who counted on this one.
             self.take_out(hashed, Cause::Removed);
         }
-        if let Some(expires) = expires {
-            self.note_due(expires);
-        }
+        self.note_due(expires);
         answer
     }
 

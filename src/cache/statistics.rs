@@ -86,6 +86,7 @@ impl Counters {
     /// Takes back [`inserted`](Self::inserted): it was not let in.
     pub(super) fn not_inserted(&self, bytes: u64) {
         let own = self.own();
+        bump(&own.rejected, 1);
         bump(&own.insertions, 1u64.wrapping_neg());
         bump(&own.bytes, bytes.wrapping_neg());
     }
