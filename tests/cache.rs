@@ -423,6 +423,33 @@ fn what_is_invalidated_while_it_is_made_is_answered_and_not_held() {
 }
 
 #[test]
+fn a_question_that_panics_takes_out_what_it_answered() {
+    let cache = PressureCache::builder("asked")
+        .entries(100)
+        .build()
+        .unwrap();
+    (0..10).for_each(|key| cache.insert(key, key));
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        cache.invalidate_if(|key, _| {
+            if *key == 5 {
+                panic!("five")
+            } else {
+                *key % 2 == 1
+            }
+        })
+    }));
+    assert!(asked.is_err());
+    let found = cache.statistics();
+    assert_eq!((found.entries, found.evictions.removed), (6, 4));
+    assert_eq!(
+        (cache.get(&5), cache.get(&7), cache.get(&8)),
+        (Some(5), None, Some(8))
+    );
+    cache.clear();
+    assert_eq!(cache.statistics().bytes, 0);
+}
+
+#[test]
 fn a_weigher_that_panics_leaves_the_cache_as_it_was() {
     let cache = PressureCache::builder("odd")
         .bytes(1000)

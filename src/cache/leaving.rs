@@ -12,7 +12,11 @@ use crate::{CacheStatistics, ConfigFault, Level, Shrink};
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
+
+/// Of evictions, until enough is free.
+const ROUNDS: usize = 32;
 
 impl<K, V> PressureCache<K, V>
 where
@@ -35,11 +39,28 @@ where
     /// Takes out all entries of which `is_stale` is true, and answers their number. Values that are
     /// being made meanwhile are answered, and not let in: they may be of the time before. Looks at every
     /// entry.
+    ///
+    /// # Panics
+    ///
+    /// When `is_stale` does, after all entries have been looked at: what it panics at stays.
     pub fn invalidate_if(&self, is_stale: impl Fn(&K, &V) -> bool) -> u64 {
         self.invalidations.fetch_add(1, Ordering::AcqRel);
-        self.retain(Cause::Removed, |hashed, entry| {
-            !is_stale(&hashed.key, &entry.value)
-        })
+        let panicked = Cell::new(None);
+        let taken = self.retain(Cause::Removed, |hashed, entry| {
+            let is_stale = AssertUnwindSafe(|| is_stale(&hashed.key, &entry.value));
+            // One that came through the table would leave entries that are counted as gone.
+            match catch_unwind(is_stale) {
+                Ok(is_stale) => !is_stale,
+                Err(panic) => {
+                    panicked.set(Some(panic));
+                    true
+                }
+            }
+        });
+        if let Some(panic) = panicked.take() {
+            resume_unwind(panic);
+        }
+        taken
     }
 
     /// Takes out all entries; as [`invalidate_if`](Self::invalidate_if), but no lock is held while
@@ -75,12 +96,16 @@ where
     /// allocator, else as the weights say.
     ///
     /// Values that are still in use elsewhere are evicted, and freed by whoever lets go last: they do
-    /// not count, and others are evicted instead. Ends when enough was freed or nothing is held. A cache
+    /// not count, and others are evicted instead. Ends when enough was freed, nothing is held, or it has
+    /// tried 32 times in vain because others insert as fast. A cache
     /// of several shards may free some per cent of what it holds beyond that: all shards are brought to
     /// the same size. What is evicted may come back: a cap that lasts comes with a level.
     pub fn free_bytes(&self, wanted: u64) -> u64 {
         let mut freed = 0u64;
-        while freed < wanted {
+        for _ in 0..ROUNDS {
+            if freed >= wanted {
+                break;
+            }
             let held = self.counters.bytes();
             let entries = self.table.len();
             if entries == 0 {
