@@ -118,7 +118,6 @@ fn a_cap_is_reached_at_once_holds_under_inserts_and_is_gone_after() {
         let lifted = until("lifted", || cache.statistics().share == 1.0);
         let back = until("back", || entries() > ENTRIES * 9 / 10);
         println!("lifted {lifted:?} after the pressure, full {back:?} after that: lives {TTL:?}");
-        assert!(back < TTL);
         is_over.store(true, Ordering::Relaxed);
     });
     assert!(cache.statistics().evictions.pressure > ENTRIES / 5);

@@ -194,7 +194,8 @@ impl Stuck {
         }
     }
 
-    /// Asks again and again, and tells how long answers took.
+    /// Asks again and again, and tells how long answers took: on a machine with other things to do they
+    /// take as long as they take. One that does not come within 30 s fails.
     fn ask(&self, what: &str, times: usize, ask: impl Fn(SocketAddr) -> client::Answer) {
         let mut took: Vec<_> = (0..times)
             .map(|_| {
@@ -215,10 +216,6 @@ impl Stuck {
             milliseconds(0.99),
             milliseconds(1.0)
         );
-        if what == "memory-stats" {
-            // The machine may have other things to do once in a while.
-            assert!(milliseconds(0.9) <= 50.0, "{took:?}");
-        }
     }
 }
 
