@@ -136,7 +136,7 @@ async function test() {
   expect((await page.locator("#marks button").count()) > 0, "the actions are not marked");
   expect(/Marked: .*action/.test(found.summary), `the chart's sentence does not tell the marks: ${found.summary}`);
   // As the front page of the project shows it.
-  await page.setViewportSize({ width: 1280, height: 1690 });
+  await page.setViewportSize({ width: 1280, height: 1388 });
   await page.check('input[name="range"][value="60"]');
   await page.evaluate(() => window.scrollTo(0, 0));
   await page.waitForTimeout(1_500);
