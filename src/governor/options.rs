@@ -229,8 +229,16 @@ pub(super) mod decay {
             // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
             let _ = unsafe { default.write(milliseconds) };
         }
-        for number in arenas() {
-            set_arena(decay, number, milliseconds);
+        // Again until there is no new one: an arena that is being made has read the old default, and
+        // comes into use after it was looked for.
+        let mut known = usize::MAX;
+        loop {
+            let found = arenas().inspect(|&number| set_arena(decay, number, milliseconds));
+            let found = found.count();
+            if found == known {
+                return;
+            }
+            known = found;
         }
     }
 
