@@ -390,6 +390,12 @@ impl OwnCount {
         }
     }
 
+    /// Whether it tells anything: the thread has a block of its own, and `Plimsoll` is the program's
+    /// allocator.
+    pub(crate) fn is_counting(self) -> bool {
+        self.block.is_some() && is_counting()
+    }
+
     /// Allocated minus deallocated, of which only differences tell something: below zero where the
     /// thread frees what others allocated. Two loads.
     #[inline(always)]

@@ -1,42 +1,19 @@
 //! Settings that make no sense, and a job that stopped before its end.
 
-use crate::Level;
+use crate::{ConfigFault, Level};
 use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-/// A setting that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SettingFault {
-    /// Which.
-    pub setting: &'static str,
-    /// What it was set to.
-    pub value: String,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
-impl fmt::Display for SettingFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SettingFault {
-            setting,
-            value,
-            expected,
-        } = self;
-        write!(f, "`{setting}` is {value}: expected {expected}")
-    }
-}
-
 /// All settings that make no sense, not only the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
-    pub(super) faults: Vec<SettingFault>,
+    pub(super) faults: Vec<ConfigFault>,
 }
 
 impl SettingsError {
     /// One by one: at least one.
-    pub fn faults(&self) -> &[SettingFault] {
+    pub fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }
 
@@ -52,7 +29,7 @@ impl SettingsError {
         SettingsError::from_faults(faults)
     }
 
-    pub(super) fn from_faults(faults: Vec<SettingFault>) -> Result<(), SettingsError> {
+    pub(super) fn from_faults(faults: Vec<ConfigFault>) -> Result<(), SettingsError> {
         if faults.is_empty() {
             return Ok(());
         }
@@ -62,14 +39,14 @@ impl SettingsError {
 
 /// Adds a fault unless it `holds`.
 pub(super) fn note_unless(
-    faults: &mut Vec<SettingFault>,
+    faults: &mut Vec<ConfigFault>,
     holds: bool,
     setting: &'static str,
     value: impl fmt::Display,
     expected: &'static str,
 ) {
     if !holds {
-        faults.push(SettingFault {
+        faults.push(ConfigFault {
             setting,
             value: value.to_string(),
             expected,
@@ -79,11 +56,7 @@ pub(super) fn note_unless(
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "; " };
-            write!(f, "{gap}{fault}")?;
-        }
-        Ok(())
+        ConfigFault::list(&self.faults, f)
     }
 }
 

@@ -123,9 +123,9 @@ impl Job {
     }
 }
 
-/// Whether allocations are counted at all. Rust has allocated before anybody asks.
+/// Whether what this thread allocates is counted.
 pub(super) fn is_measured() -> bool {
-    crate::heap().allocations() > 0
+    OwnCount::new().is_counting()
 }
 
 /// What the calling thread fetches from now on.

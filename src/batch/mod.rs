@@ -118,7 +118,7 @@ pub use self::budget::{Acquire, Budget, Permit};
 pub use self::parallel::{ForEachWithin, ItemBytes, Measured};
 #[cfg(not(plimsoll_loom))]
 pub use self::{
-    error::{Done, Reason, SettingFault, SettingsError, Stopped},
+    error::{Done, Reason, SettingsError, Stopped},
     iter::{Batched, InBatches},
     pause::{Passed, Pause},
     progress::{Paused, Progress},

@@ -1,6 +1,6 @@
 //! How a job is to be done, checked as a whole.
 
-use super::error::{SettingFault, SettingsError, note_unless};
+use super::error::{SettingsError, note_unless};
 use super::pause::{HOLD_EXPECTED, LEVEL_EXPECTED, LONGEST_HOLD, may_hold};
 use super::progress::Progress;
 use crate::governor::Lookout;
@@ -240,7 +240,7 @@ impl BatchesBuilder {
 }
 
 impl Settings {
-    fn faults(&self) -> Vec<SettingFault> {
+    fn faults(&self) -> Vec<crate::ConfigFault> {
         let mut faults = Vec::new();
         let mut check = |holds, setting, value: &dyn fmt::Display, expected| {
             note_unless(&mut faults, holds, setting, value, expected);

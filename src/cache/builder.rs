@@ -4,7 +4,8 @@ use super::base::slot_bytes;
 use super::capacity::Limits;
 use super::clock::{Clock, ManualClock};
 use super::pressure_cache::PressureCache;
-use super::weigh::{Weigh, is_counting};
+use super::weigh::Weigh;
+use crate::allocator::local::OwnCount;
 use crate::{ConfigFault, Level};
 use std::fmt;
 use std::hash::Hash;
@@ -213,7 +214,7 @@ where
                 faults,
             });
         }
-        let weigh = self.weigh.unwrap_or(if is_counting() {
+        let weigh = self.weigh.unwrap_or(if OwnCount::new().is_counting() {
             Weigh::Measured
         } else {
             Weigh::Shallow
@@ -265,7 +266,7 @@ where
                 "`Weigh::Measured`, `weigh_by` or `Weigh::Shallow` for a limit of bytes",
             );
         }
-        if self.weigh.as_ref().is_some_and(Weigh::measures) && !is_counting() {
+        if self.weigh.as_ref().is_some_and(Weigh::measures) && !OwnCount::new().is_counting() {
             fault(
                 "weigh",
                 "Weigh::Measured".into(),

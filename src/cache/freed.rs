@@ -1,15 +1,16 @@
 //! What an eviction really freed.
 
-use super::weigh::is_counting;
+use crate::allocator::local::OwnCount;
 
 /// The bytes that this thread freed while `work` ran, less what it allocated; where allocations are not
 /// counted, by how much `held` became less.
 pub(super) fn freed(held: impl Fn() -> u64, work: impl FnOnce()) -> u64 {
-    let before = held();
-    let ((), found) = crate::measure(work);
-    if is_counting() {
-        u64::try_from(found.net_bytes.saturating_neg()).unwrap_or(0)
+    let count = OwnCount::new();
+    let (before, held_before) = (count.net(), held());
+    work();
+    if count.is_counting() {
+        u64::try_from(before.wrapping_sub(count.net())).unwrap_or(0)
     } else {
-        before.saturating_sub(held())
+        held_before.saturating_sub(held())
     }
 }

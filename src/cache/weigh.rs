@@ -87,15 +87,6 @@ impl Kept {
     }
 }
 
-/// Whether this program's allocations are counted at all.
-pub(super) fn is_counting() -> bool {
-    let mut kept = Kept::default();
-    let block = kept.around(true, || Box::new(std::hint::black_box(1u64)));
-    let counted = kept.bytes();
-    drop(std::hint::black_box(block));
-    counted == 8
-}
-
 pin_project! {
     /// A future with what it kept, over all of its polls.
     pub(super) struct Metered<F> {

@@ -95,26 +95,18 @@ where
     }
 
     fn shrink(&self, level: Level) -> u64 {
+        let settle = || {
+            self.cache.run_pending_tasks();
+            (self.cache.weighted_size(), self.cache.entry_count())
+        };
+        let take = |entries| {
+            let keys = self.cache.iter().map(|(key, _)| key);
+            keys.take(entries)
+                .for_each(|key| self.cache.invalidate(&*key));
+        };
         let most = self.cache.policy().max_capacity();
-        freed(
-            || self.bytes(),
-            || {
-                thin(
-                    &self.adapted,
-                    level,
-                    most,
-                    || {
-                        self.cache.run_pending_tasks();
-                        (self.cache.weighted_size(), self.cache.entry_count())
-                    },
-                    |entries| {
-                        let keys = self.cache.iter().map(|(key, _)| key);
-                        keys.take(entries)
-                            .for_each(|key| self.cache.invalidate(&*key));
-                    },
-                );
-            },
-        )
+        let work = || thin(&self.adapted, level, most, settle, take);
+        freed(|| self.bytes(), work)
     }
 }
 
@@ -137,26 +129,18 @@ where
     }
 
     fn shrink(&self, level: Level) -> u64 {
+        let settle = || {
+            wait(self.cache.run_pending_tasks());
+            (self.cache.weighted_size(), self.cache.entry_count())
+        };
+        let take = |entries| {
+            let keys = self.cache.iter().map(|(key, _)| key);
+            keys.take(entries)
+                .for_each(|key| wait(self.cache.invalidate(&*key)));
+        };
         let most = self.cache.policy().max_capacity();
-        freed(
-            || self.bytes(),
-            || {
-                thin(
-                    &self.adapted,
-                    level,
-                    most,
-                    || {
-                        wait(self.cache.run_pending_tasks());
-                        (self.cache.weighted_size(), self.cache.entry_count())
-                    },
-                    |entries| {
-                        let keys = self.cache.iter().map(|(key, _)| key);
-                        keys.take(entries)
-                            .for_each(|key| wait(self.cache.invalidate(&*key)));
-                    },
-                );
-            },
-        )
+        let work = || thin(&self.adapted, level, most, settle, take);
+        freed(|| self.bytes(), work)
     }
 }
 
