@@ -6,15 +6,17 @@
 //! ```
 //!
 //! Every access asks for a key, and puts it in where it is missing. All caches hash alike, count
-//! entries, hold `u64`, and allocate from the same allocator. Hits are counted here, in one pass over an
+//! entries, hold `u64`, and allocate from the same allocator. `quick_cache-ttl` is what its users do for a
+//! time to live: the time with the value, looked at after the look-up. Hits are counted here, in one pass over an
 //! empty cache by one thread. Speed is that of warm caches, which pass over the trace in turn, round
-//! after round; a ratio is taken within a round, to `quick_cache`. With two threads each takes half of
+//! after round; a ratio is taken within a round, to `quick_cache`. Every round has caches of its own: how
+//! keys fall into a table is chance, and lasts as long as the cache. With two threads each takes half of
 //! the trace.
 //!
 //! `--only` names traces, caches, or both. A trace of one's own has a key a line, or, in a file
 //! that ends in `.lis`, the ARC traces' `start count …`: that many keys from there on. With `--check`
 //! it fails where Plimsoll's hits are more than 1 point from `quick_cache`'s, or its median ratio is
-//! below 0.85.
+//! below 0.85: without a time to live to `quick_cache`, with one to `quick_cache-ttl`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -54,8 +56,9 @@ const MOST_POINTS: f64 = 1.0;
 const LEAST_RATIO: f64 = 0.85;
 
 /// The first is what the others are measured by.
-const CACHES: [&str; 6] = [
+const CACHES: [&str; 7] = [
     "quick_cache",
+    "quick_cache-ttl",
     "plimsoll",
     "plimsoll-ttl",
     "moka",
@@ -277,6 +280,7 @@ trait Key: Hash + Eq + Clone + Send + Sync + 'static {}
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
 
 type Base<K> = quick_cache::sync::Cache<K, u64>;
+type Timed<K> = quick_cache::sync::Cache<K, (u64, Instant)>;
 type Moka<K> = moka::sync::Cache<K, u64, DefaultHashBuilder>;
 type Lru<K> = Mutex<lru::LruCache<K, u64, DefaultHashBuilder>>;
 type Foyer<K> = foyer_memory::Cache<K, u64, DefaultHashBuilder>;
@@ -305,6 +309,7 @@ fn side<K: Key>(name: &str, entries: usize) -> Box<dyn Side<K>> {
                 .with_hash_builder(hash);
             Box::new(builder.build() as Foyer<K>)
         }
+        "quick_cache-ttl" => Box::new(Timed::new(entries)),
         _ => Box::new(Base::new(entries)),
     }
 }
@@ -332,6 +337,20 @@ impl<K: Key> Side<K> for Base<K> {
             made.unwrap_or_else(|never| match never {})
         };
         Some(was_held(value, ask))
+    }
+}
+
+impl<K: Key> Side<K> for Timed<K> {
+    fn get(&self, key: &K) -> Option<u64> {
+        let (value, expires) = self.get(key)?;
+        (Instant::now() < expires).then_some(value)
+    }
+    fn put(&self, key: K, value: u64) {
+        self.insert(key, (value, Instant::now() + TTL));
+    }
+    /// What has expired would have to be taken out first, by hand.
+    fn get_or_insert(&self, _: &K, _: u64) -> Option<bool> {
+        None
     }
 }
 
@@ -565,37 +584,55 @@ impl<K: Key> Trace<K> {
         };
         for share in sizes {
             let entries = ((distinct.len() as f64 * share) as usize).max(1);
-            let mut sides: Vec<Measured<K>> = Vec::new();
+            let mut all: Vec<Measured> = Vec::new();
             for &name in &options.caches {
-                let side = side::<K>(name, entries);
-                if self.way == Way::Get {
-                    distinct.iter().for_each(|&key| side.put(key.clone(), 0));
-                }
-                if let Some(hits) = side.pass(self.way, &self.accesses) {
+                if let (_, Some(hits)) = self.warm(name, entries, &distinct) {
                     let hits = hits as f64 / self.accesses.len() as f64 * 100.0;
-                    sides.push(Measured::new(name, side, hits));
+                    all.push(Measured::new(name, hits));
                 }
             }
             for (place, threads) in THREADS.into_iter().enumerate() {
                 for round in 0..options.rounds {
-                    self.round(round, threads, place, &mut sides);
+                    self.round(round, (threads, place), (entries, &distinct), &mut all);
                 }
             }
-            report.rows(&self.name, (share, entries), &sides);
+            report.rows(&self.name, (share, entries), &all);
         }
     }
 
+    /// A cache after one pass, and the hits of that; `None` where the crate has no such call.
+    fn warm(
+        &self,
+        name: &str,
+        entries: usize,
+        distinct: &HashSet<&K>,
+    ) -> (Box<dyn Side<K>>, Option<usize>) {
+        let side = side::<K>(name, entries);
+        if self.way == Way::Get {
+            distinct.iter().for_each(|&key| side.put(key.clone(), 0));
+        }
+        let hits = side.pass(self.way, &self.accesses);
+        (side, hits)
+    }
+
     /// Every side once, each time in another order.
-    fn round(&self, round: usize, threads: usize, place: usize, sides: &mut [Measured<K>]) {
-        let count = sides.len();
+    fn round(
+        &self,
+        round: usize,
+        (threads, place): (usize, usize),
+        (entries, distinct): (usize, &HashSet<&K>),
+        all: &mut [Measured],
+    ) {
+        let count = all.len();
         for step in 0..count {
             let turn = if round.is_multiple_of(2) {
                 step
             } else {
                 count - 1 - step
             };
-            let measured = &mut sides[(turn + round / 2) % count];
-            let seconds = self.seconds(&*measured.side, threads);
+            let measured = &mut all[(turn + round / 2) % count];
+            let (side, _) = self.warm(measured.name, entries, distinct);
+            let seconds = self.seconds(&*side, threads);
             measured.rates[place].push(self.accesses.len() as f64 / seconds / 1e6);
         }
     }
@@ -649,23 +686,27 @@ fn processor_time() -> Duration {
     BEGUN.get_or_init(Instant::now).elapsed()
 }
 
-struct Measured<K> {
+struct Measured {
     name: &'static str,
-    side: Box<dyn Side<K>>,
     /// In per cent.
     hits: f64,
     /// For each number of threads, round by round.
     rates: [Vec<f64>; THREADS.len()],
 }
 
-impl<K> Measured<K> {
-    fn new(name: &'static str, side: Box<dyn Side<K>>, hits: f64) -> Measured<K> {
+impl Measured {
+    fn new(name: &'static str, hits: f64) -> Measured {
         Measured {
             name,
-            side,
             hits,
             rates: Default::default(),
         }
+    }
+
+    /// Round by round.
+    fn ratio(&self, peer: &Measured, place: usize) -> Spread {
+        let pairs = self.rates[place].iter().zip(&peer.rates[place]);
+        Spread::of(pairs.map(|(own, other)| own / other))
     }
 }
 
@@ -695,7 +736,7 @@ struct Report {
 }
 
 impl Report {
-    fn rows<K>(&mut self, trace: &str, (share, entries): (f64, usize), sides: &[Measured<K>]) {
+    fn rows(&mut self, trace: &str, (share, entries): (f64, usize), sides: &[Measured]) {
         let base = &sides[0];
         for side in sides {
             let beyond = side.hits - base.hits;
@@ -707,8 +748,7 @@ impl Report {
             );
             let mut medians = [1.0; THREADS.len()];
             for (place, rates) in side.rates.iter().enumerate() {
-                let pairs = rates.iter().zip(&base.rates[place]);
-                let ratio = Spread::of(pairs.map(|(own, base)| own / base));
+                let ratio = side.ratio(base, place);
                 medians[place] = ratio.0[0];
                 let rate = Spread::of(rates.iter().copied()).show(1);
                 let ratio = if side.name == base.name {
@@ -720,25 +760,32 @@ impl Report {
             }
             println!("{row}");
             self.rows.push((side.name, beyond, medians));
-            if side.name.starts_with("plimsoll") {
-                let place = format!("{}, {trace}, {entries} entries", side.name);
-                self.judge(&place, beyond, medians);
+            let peer = match side.name {
+                "plimsoll" => Some(base),
+                "plimsoll-ttl" => sides.iter().find(|side| side.name == "quick_cache-ttl"),
+                _ => None,
+            };
+            if let Some(peer) = peer {
+                self.judge(&format!("{trace}, {entries} entries"), side, peer);
             }
         }
     }
 
-    fn judge(&mut self, place: &str, beyond: f64, medians: [f64; THREADS.len()]) {
+    fn judge(&mut self, place: &str, side: &Measured, peer: &Measured) {
+        let (own, other) = (side.name, peer.name);
+        let beyond = side.hits - peer.hits;
         if beyond.abs() > MOST_POINTS {
             self.faults.push(format!(
-                "{place}: hits are {beyond:+.2} points from quick_cache's: expected at most \
+                "{own}, {place}: hits are {beyond:+.2} points from {other}'s: expected at most \
                  {MOST_POINTS}"
             ));
         }
-        for (threads, median) in THREADS.into_iter().zip(medians) {
+        for (place_of_threads, threads) in THREADS.into_iter().enumerate() {
+            let median = side.ratio(peer, place_of_threads).0[0];
             if median < LEAST_RATIO {
                 self.faults.push(format!(
-                    "{place}, threads: {threads}: {median:.2} of quick_cache's speed: expected at least \
-                     {LEAST_RATIO}"
+                    "{own}, {place}, threads: {threads}: {median:.2} of {other}'s speed: expected at \
+                     least {LEAST_RATIO}"
                 ));
             }
         }

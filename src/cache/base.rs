@@ -1,4 +1,4 @@
-//! The table below: `quick_cache`, whose keys carry their hash and whose values carry their time.
+//! The table below: `quick_cache`, whose values carry their time and their weight.
 //!
 //! # Weights
 //!
@@ -11,20 +11,29 @@
 //! every change of it. Weights are scaled by [`SCALE`], so that a thousand changes lose nothing.
 
 use super::due::NEVER;
-use super::statistics::{Cause, Counters};
-use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
-use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash, Hasher};
+use super::statistics::{Cause, Counters, Gone};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
-use std::mem::{needs_drop, size_of};
+use std::mem::{forget, needs_drop, size_of};
 use std::sync::Arc;
 
 /// Of weights to bytes or entries.
 pub(super) const SCALE: u64 = 1 << 16;
 
-/// Fewest entries that a shard is made for. What a shard has no room for is evicted although others
-/// have, so small caches are one.
-const ENTRIES_A_SHARD: u64 = 1024;
+/// The most that an entry can weigh in bytes, 256 TiB: scaled, it still is a number of 64 bits.
+pub(super) const MOST_BYTES: u64 = u64::MAX / SCALE;
+
+/// Entries below which a cache is one shard. What a shard has no room for is evicted although others
+/// have, which a cache that is made for just what it is to hold would feel.
+const ONE_SHARD_BELOW: u64 = 256;
+
+/// Fewest entries that a shard is made for, as the table itself would have it. With fewer shards threads
+/// wait for each other.
+const ENTRIES_A_SHARD: u64 = 32;
+
+/// The same where bytes are limited: an entry can be at most as heavy as a shard.
+const WEIGHED_A_SHARD: u64 = 1024;
 
 /// Most entries that a shard should have: a sweep holds its lock for as long as it looks at them, some
 /// 0.2 ms.
@@ -45,91 +54,7 @@ const FEW: u64 = 64;
 const MOST_SHARDS: u64 = 1024;
 
 pub(super) type Table<K, V> =
-    quick_cache::sync::Cache<Hashed<K>, Entry<V>, Unit, Known, Noting<K, V>>;
-
-/// A key with its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hashed<K> {
-    pub(super) hash: u64,
-    pub(super) key: K,
-}
-
-impl<K> Hash for Hashed<K> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// A key as it is asked for.
-pub(super) struct Asked<'a, Q: ?Sized> {
-    pub(super) hash: u64,
-    pub(super) key: &'a Q,
-}
-
-impl<Q: ToOwned + ?Sized> Asked<'_, Q> {
-    pub(super) fn owned(&self) -> Hashed<Q::Owned> {
-        Hashed {
-            hash: self.hash,
-            key: self.key.to_owned(),
-        }
-    }
-}
-
-impl<Q: ?Sized> Hash for Asked<'_, Q> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl<K: Borrow<Q>, Q: Eq + ?Sized> Equivalent<Hashed<K>> for Asked<'_, Q> {
-    fn equivalent(&self, known: &Hashed<K>) -> bool {
-        self.key == known.key.borrow()
-    }
-}
-
-/// Hashes keys, once.
-#[derive(Debug, Default)]
-pub(super) struct Hashing(DefaultHashBuilder);
-
-impl Hashing {
-    #[inline]
-    pub(super) fn asked<'a, Q: Hash + ?Sized>(&self, key: &'a Q) -> Asked<'a, Q> {
-        let hash = self.0.hash_one(key);
-        Asked { hash, key }
-    }
-}
-
-/// Passes on the hash that a key carries.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known;
-
-#[derive(Default)]
-pub(super) struct KnownHasher(u64);
-
-impl BuildHasher for Known {
-    type Hasher = KnownHasher;
-    #[inline]
-    fn build_hasher(&self) -> KnownHasher {
-        KnownHasher(0)
-    }
-}
-
-impl Hasher for KnownHasher {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        // Keys write their hash alone; kept right for the trait's sake.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-}
+    quick_cache::sync::Cache<K, Entry<V>, Unit, DefaultHashBuilder, Noting<K, V>>;
 
 /// A value with its time and its weight.
 #[derive(Clone, Debug)]
@@ -137,7 +62,7 @@ pub(super) struct Entry<V> {
     pub(super) value: V,
     /// By the cache's clock; odd for a time to live that is not the cache's.
     pub(super) expires: u64,
-    /// As counted against the capacity.
+    /// As counted against the capacity: at most [`MOST_BYTES`].
     pub(super) bytes: u64,
 }
 
@@ -148,57 +73,71 @@ impl<V> Entry<V> {
     }
 }
 
-/// What an entry takes in the table itself: key, hash, value, times, the links of its queues, and its
+/// What an entry takes in the table itself: key, value, time, weight, the links of its queues, and its
 /// part of the index, which is filled to at most seven eighths.
 pub(super) const fn slot_bytes<K, V>() -> u64 {
-    (size_of::<(Hashed<K>, Entry<V>)>() + 24 + 6) as u64
+    (size_of::<(K, Entry<V>)>() + 24 + 6) as u64
 }
 
 /// Turns bytes into weight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unit {
-    pub(super) counts_bytes: bool,
+    counts_bytes: bool,
     /// The least that an entry counts for.
     pub(super) least: u64,
 }
 
 impl Unit {
-    pub(super) fn weight(self, bytes: u64) -> u64 {
-        let units = if self.counts_bytes {
-            bytes.max(self.least)
-        } else {
-            1
-        };
-        units.saturating_mul(SCALE)
-    }
-}
+    /// Each entry counts for one.
+    pub(super) const ENTRIES: Unit = Unit {
+        counts_bytes: false,
+        least: 1,
+    };
 
-impl<K, V> Weighter<Hashed<K>, Entry<V>> for Unit {
+    /// Each counts for its bytes, and at least for so many.
+    pub(super) fn bytes(least: u64) -> Unit {
+        Unit {
+            counts_bytes: true,
+            least: least.clamp(1, MOST_BYTES),
+        }
+    }
+
+    pub(super) fn counts_bytes(self) -> bool {
+        self.counts_bytes
+    }
+
+    /// Of at most [`MOST_BYTES`]. The table asks three times for each entry that it evicts.
     #[inline]
-    fn weight(&self, _: &Hashed<K>, entry: &Entry<V>) -> u64 {
-        Unit::weight(*self, entry.bytes)
-    }
-}
-
-/// Counts what the table evicts, and keeps it until the lock is let go.
-#[derive(Debug)]
-pub(super) struct Noting<K, V> {
-    counters: Arc<Counters>,
-    of: PhantomData<fn(K, V)>,
-}
-
-impl<K, V> Noting<K, V> {
-    fn new(counters: &Arc<Counters>) -> Noting<K, V> {
-        Noting {
-            counters: Arc::clone(counters),
-            of: PhantomData,
+    pub(super) fn weight(self, bytes: u64) -> u64 {
+        if self.counts_bytes {
+            bytes.max(self.least) * SCALE
+        } else {
+            SCALE
         }
     }
 }
 
+impl<K, V> Weighter<K, Entry<V>> for Unit {
+    #[inline]
+    fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
+        Unit::weight(*self, entry.bytes)
+    }
+}
+
+/// Tells what the table evicts, and keeps it until the lock is let go.
+pub(super) struct Noting<K, V> {
+    counters: Arc<Counters>,
+    hashing: DefaultHashBuilder,
+    of: PhantomData<fn(K, V)>,
+}
+
 impl<K, V> Clone for Noting<K, V> {
     fn clone(&self) -> Self {
-        Noting::new(&self.counters)
+        Noting {
+            counters: Arc::clone(&self.counters),
+            hashing: self.hashing.clone(),
+            of: PhantomData,
+        }
     }
 }
 
@@ -208,20 +147,22 @@ pub(super) enum Doing {
     /// Its capacity is made smaller.
     #[default]
     Shrinking,
-    /// An entry with this hash goes in, maybe over another of its key.
-    Putting(u64),
+    /// An entry goes in, maybe over another of its key.
+    Putting,
     /// An entry goes in where there was none.
     Filling,
-    /// One with this hash goes in where there was none, and is likely too heavy.
+    /// One whose key has this hash goes in where there was none, and is likely too heavy.
     Refusing(u64),
 }
 
 /// What one operation evicts, dropped after the lock.
 pub(super) struct Evicted<K, V> {
     doing: Doing,
+    /// Not told of what is evicted while the capacity is made smaller: that is counted at once.
+    pub(super) gone: Gone,
     /// An insertion evicts one or two, mostly.
-    few: [Option<(Hashed<K>, Entry<V>)>; 2],
-    more: Vec<(Hashed<K>, Entry<V>)>,
+    few: [Option<(K, Entry<V>)>; 2],
+    more: Vec<(K, Entry<V>)>,
 }
 
 impl<K, V> Default for Evicted<K, V> {
@@ -231,15 +172,28 @@ impl<K, V> Default for Evicted<K, V> {
 }
 
 impl<K, V> Evicted<K, V> {
+    #[inline]
     pub(super) fn by(doing: Doing) -> Evicted<K, V> {
         Evicted {
             doing,
+            gone: Gone::default(),
             few: [None, None],
             more: Vec::new(),
         }
     }
 
-    fn keep(&mut self, evicted: (Hashed<K>, Entry<V>)) {
+    /// Drops what was kept. Of plain data there is nothing, and not even that is asked.
+    #[inline]
+    pub(super) fn finish(self) {
+        if needs_drop::<(K, V)>() {
+            drop(self);
+        } else {
+            forget(self);
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, evicted: (K, Entry<V>)) {
         match &mut self.few {
             [place @ None, _] | [_, place @ None] => *place = Some(evicted),
             _ => {
@@ -252,19 +206,24 @@ impl<K, V> Evicted<K, V> {
     }
 }
 
-impl<K, V> Lifecycle<Hashed<K>, Entry<V>> for Noting<K, V> {
+impl<K: Hash, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
     type RequestState = Evicted<K, V>;
 
-    fn on_evict(&self, state: &mut Evicted<K, V>, key: Hashed<K>, entry: Entry<V>) {
-        let cause = match state.doing {
-            Doing::Shrinking => Some(Cause::Pressure),
-            Doing::Putting(hash) if hash == key.hash => Some(Cause::Replaced),
-            Doing::Refusing(hash) if hash == key.hash => None,
-            Doing::Putting(_) | Doing::Filling | Doing::Refusing(_) => Some(Cause::Capacity),
-        };
-        match cause {
-            Some(cause) => self.counters.left(cause, entry.bytes),
-            None => self.counters.not_inserted(entry.bytes),
+    /// Comes before an entry makes room, and not before a new value takes an old one's place.
+    #[inline]
+    fn before_evict(&self, state: &mut Evicted<K, V>, _: &K, _: &mut Entry<V>) {
+        state.gone.to_make_room += 1;
+    }
+
+    #[inline]
+    fn on_evict(&self, state: &mut Evicted<K, V>, key: K, entry: Entry<V>) {
+        match state.doing {
+            Doing::Putting | Doing::Filling => state.gone.add(entry.bytes),
+            Doing::Shrinking => self.counters.left(Cause::Pressure, entry.bytes),
+            Doing::Refusing(hash) if hash == self.hashing.hash_one(&key) => {
+                state.gone.is_refused = true;
+            }
+            Doing::Refusing(_) => state.gone.add(entry.bytes),
         }
         // Plain data has nothing that must wait for the lock's end.
         if needs_drop::<(K, V)>() {
@@ -275,7 +234,7 @@ impl<K, V> Lifecycle<Hashed<K>, Entry<V>> for Noting<K, V> {
 
 /// The part of a shard that one entry may be at most. Where only entries count, one always fits.
 pub(super) fn largest(expected_entries: u64, unit: Unit) -> f64 {
-    if unit.counts_bytes && expected_entries < FEW {
+    if unit.counts_bytes() && expected_entries < FEW {
         OFTEN_OF_FEW
     } else {
         OFTEN
@@ -287,9 +246,10 @@ pub(super) fn table<K: Eq + Hash, V: Clone>(
     expected_entries: u64,
     weight: u64,
     unit: Unit,
+    hashing: &DefaultHashBuilder,
     counters: &Arc<Counters>,
 ) -> Table<K, V> {
-    let shards = shards(expected_entries);
+    let shards = shards(expected_entries, unit);
     let options = OptionsBuilder::new()
         .shards(shards as usize)
         .estimated_items_capacity(expected_entries as usize)
@@ -297,15 +257,24 @@ pub(super) fn table<K: Eq + Hash, V: Clone>(
         .hot_allocation(largest(expected_entries, unit))
         .build()
         .expect("both capacities are set");
-    let noting = Noting::new(counters);
-    Table::with_options(options, unit, Known, noting)
+    let noting = Noting {
+        counters: Arc::clone(counters),
+        hashing: hashing.clone(),
+        of: PhantomData,
+    };
+    Table::with_options(options, unit, hashing.clone(), noting)
 }
 
 /// A power of two.
-fn shards(expected_entries: u64) -> u64 {
+fn shards(expected_entries: u64, unit: Unit) -> u64 {
+    let fewest = match unit.counts_bytes() {
+        true => WEIGHED_A_SHARD,
+        false if expected_entries < ONE_SHARD_BELOW => ONE_SHARD_BELOW,
+        false => ENTRIES_A_SHARD,
+    };
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     // As many as the table would take by itself, where there is enough to share out.
-    let wanted = (threads * 4).min(expected_entries / ENTRIES_A_SHARD);
+    let wanted = (threads * 4).min(expected_entries / fewest);
     let needed = expected_entries / MOST_ENTRIES_A_SHARD;
     let shards = wanted.max(needed).clamp(1, MOST_SHARDS);
     1 << shards.ilog2()
@@ -317,20 +286,27 @@ mod tests {
 
     #[test]
     fn a_small_cache_is_one_shard_and_a_large_one_has_shards_that_are_swept_fast() {
-        for (entries, least, most) in [(0, 1, 1), (100, 1, 1), (2047, 1, 1), (1 << 20, 64, 64)] {
-            let shards = shards(entries);
-            assert!((least..=most).contains(&shards), "{entries}: {shards}");
+        for (entries, expected) in [(0, 1), (100, 1), (255, 1), (1 << 20, 64)] {
+            assert_eq!(
+                shards(entries, Unit::ENTRIES),
+                expected,
+                "{entries} entries"
+            );
         }
-        assert_eq!(shards(u64::MAX), MOST_SHARDS);
+        for (entries, expected) in [(100, 1), (2047, 1), (1 << 20, 64)] {
+            assert_eq!(
+                shards(entries, Unit::bytes(1)),
+                expected,
+                "{entries} weighed"
+            );
+        }
+        assert_eq!(shards(u64::MAX, Unit::ENTRIES), MOST_SHARDS);
     }
 
     #[test]
-    fn a_hash_is_passed_on_as_it_is() {
-        let key = Hashed {
-            hash: 0x0123_4567_89ab_cdef,
-            key: "k",
-        };
-        assert_eq!(Known.hash_one(&key), key.hash);
-        assert_eq!(Known.hash_one(Asked { hash: 7, key: "k" }), 7);
+    fn the_heaviest_entry_of_all_does_not_wrap() {
+        assert_eq!(Unit::bytes(u64::MAX).weight(MOST_BYTES), MOST_BYTES * SCALE);
+        assert_eq!(Unit::ENTRIES.weight(MOST_BYTES), SCALE);
+        assert_eq!(Unit::bytes(0).weight(0), SCALE);
     }
 }

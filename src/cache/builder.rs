@@ -266,7 +266,7 @@ where
                 "`Weigh::Measured`, `weigh_by` or `Weigh::Shallow` for a limit of bytes",
             );
         }
-        if self.weigh.as_ref().is_some_and(Weigh::measures) && !OwnCount::new().is_counting() {
+        if matches!(self.weigh, Some(Weigh::Measured)) && !OwnCount::new().is_counting() {
             fault(
                 "weigh",
                 "Weigh::Measured".into(),

@@ -42,11 +42,11 @@ impl Limits {
     pub(super) fn weight(self, unit: Unit) -> u64 {
         let by_entries = self
             .entries_now()
-            .map(|limit| limit.saturating_mul(if unit.counts_bytes { unit.least } else { 1 }));
+            .map(|limit| limit.saturating_mul(if unit.counts_bytes() { unit.least } else { 1 }));
         let both = [by_entries, self.bytes_now()];
         match both.into_iter().flatten().min() {
             None | Some(0) => 0,
-            Some(least) if !unit.counts_bytes => least.saturating_mul(SCALE),
+            Some(least) if !unit.counts_bytes() => least.saturating_mul(SCALE),
             // Short of one more, so that a single entry is well below the table's part for what is used
             // often, above which it lets nothing in.
             Some(least) => least.saturating_mul(SCALE).saturating_add(SCALE - 1),
@@ -126,7 +126,7 @@ impl Capacity {
     /// The table rounds up for every shard; rounded down before, the sum keeps to the weight.
     fn set<K: Eq + Hash, V: Clone>(&self, table: &Table<K, V>, weight: u64) {
         let mut a_shard = weight / table.num_shards() as u64;
-        if !self.unit.counts_bytes && (SCALE..SINGLE).contains(&a_shard) {
+        if !self.unit.counts_bytes() && (SCALE..SINGLE).contains(&a_shard) {
             a_shard = SINGLE;
         }
         let heaviest = ((a_shard as f64 * self.largest) as u64).clamp(a_shard.min(1), a_shard);
@@ -151,10 +151,7 @@ mod tests {
 
     #[test]
     fn the_weight_holds_both_limits() {
-        let unit = Unit {
-            counts_bytes: true,
-            least: 100,
-        };
+        let unit = Unit::bytes(100);
         // As first set, more bytes, more entries: always the tighter one.
         let weight = |entries, bytes| limits(Some(entries), Some(bytes), 1.0).weight(unit) / SCALE;
         assert_eq!(weight(10, 1000), 1000);
@@ -166,11 +163,8 @@ mod tests {
 
     #[test]
     fn with_an_entry_for_each_shard_each_lets_one_in() {
-        let unit = Unit {
-            counts_bytes: false,
-            least: 1,
-        };
-        let table: Table<u64, u64> = table(100_000, 0, unit, &Arc::default());
+        let unit = Unit::ENTRIES;
+        let table: Table<u64, u64> = table(100_000, 0, unit, &Default::default(), &Arc::default());
         let shards = table.num_shards() as u64;
         let limits = limits(Some(shards), None, 1.0);
         let largest = largest(100_000, unit);
@@ -183,10 +177,7 @@ mod tests {
 
     #[test]
     fn a_share_is_of_each_limit_and_rounds_down() {
-        let unit = Unit {
-            counts_bytes: false,
-            least: 1,
-        };
+        let unit = Unit::ENTRIES;
         assert_eq!(limits(Some(100), None, 0.8).weight(unit) / SCALE, 80);
         assert_eq!(limits(Some(25), None, 0.5).weight(unit) / SCALE, 12);
         let whole = limits(Some(u64::MAX), None, 1.0);

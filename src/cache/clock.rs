@@ -105,8 +105,7 @@ impl Clock {
 
     /// When what is made now expires; [`NEVER`] for a time to live beyond the clock's range, which is
     /// 584 years.
-    pub(super) fn expiry(&self, now: u64, ttl: Option<Duration>) -> u64 {
-        let Some(ttl) = ttl else { return NEVER };
+    pub(super) fn expiry(&self, now: u64, ttl: Duration) -> u64 {
         let ttl = nanoseconds(ttl);
         match now.checked_add(ttl) {
             Some(NEVER) | None => NEVER,
@@ -179,7 +178,7 @@ mod tests {
         for ttl in [0, 1, 3, 4, 5, 1000, 86_400_000] {
             let ttl = Duration::from_millis(ttl);
             let late = 1_000_000_000 + ttl.as_nanos() as u64;
-            let expiry = clock.expiry(1_000_000_000, Some(ttl));
+            let expiry = clock.expiry(1_000_000_000, ttl);
             assert!(expiry <= late, "{ttl:?}");
             assert!(late - expiry <= 10_000_000, "{ttl:?}");
         }
@@ -189,9 +188,8 @@ mod tests {
     fn ten_thousand_years_are_never() {
         let clock = Clock::of_the_system(None);
         let ttl = Duration::from_secs(10_000 * 365 * 86_400);
-        assert_eq!(clock.expiry(clock.now(), Some(ttl)), NEVER);
-        assert_eq!(clock.expiry(clock.now(), Some(Duration::MAX)), NEVER);
-        assert_eq!(clock.expiry(clock.now(), None), NEVER);
+        assert_eq!(clock.expiry(clock.now(), ttl), NEVER);
+        assert_eq!(clock.expiry(clock.now(), Duration::MAX), NEVER);
     }
 
     #[test]
@@ -206,6 +204,6 @@ mod tests {
     fn a_short_time_to_live_gets_the_exact_clock() {
         let short = Clock::of_the_system(Some(Duration::from_millis(5)));
         let (before, ttl) = (short.now(), Duration::from_millis(5));
-        assert_eq!(short.expiry(before, Some(ttl)), before + 5_000_000);
+        assert_eq!(short.expiry(before, ttl), before + 5_000_000);
     }
 }

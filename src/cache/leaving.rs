@@ -1,6 +1,6 @@
 //! The ways out: by order, by time, and for want of room.
 
-use super::base::{Asked, Entry, Hashed};
+use super::base::Entry;
 use super::builder::CacheError;
 use super::capacity::Limits;
 use super::due::NEVER;
@@ -30,7 +30,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (_, entry) = self.table.remove(&self.hashing.asked(key))?;
+        let (_, entry) = self.table.remove(key)?;
         self.counters.left(Cause::Removed, entry.bytes);
         let is_live = entry.is_live(|| self.clock.now());
         is_live.then_some(entry.value)
@@ -46,8 +46,8 @@ where
     pub fn invalidate_if(&self, is_stale: impl Fn(&K, &V) -> bool) -> u64 {
         self.invalidations.fetch_add(1, Ordering::AcqRel);
         let panicked = Cell::new(None);
-        let taken = self.retain(Cause::Removed, |hashed, entry| {
-            let is_stale = AssertUnwindSafe(|| is_stale(&hashed.key, &entry.value));
+        let taken = self.retain(Cause::Removed, |key, entry| {
+            let is_stale = AssertUnwindSafe(|| is_stale(key, &entry.value));
             // One that came through the table would leave entries that are counted as gone.
             match catch_unwind(is_stale) {
                 Ok(is_stale) => !is_stale,
@@ -143,29 +143,29 @@ where
     }
 
     #[cold]
-    pub(super) fn take_expired<Q>(&self, asked: &Asked<'_, Q>)
+    pub(super) fn take_expired<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         // It may have been replaced by now.
         let is_over = |entry: &Entry<V>| !entry.is_live(|| self.clock.now());
-        if let Some((_, entry)) = self.table.remove_if(asked, is_over) {
+        if let Some((_, entry)) = self.table.remove_if(key, is_over) {
             self.counters.left(Cause::Expired, entry.bytes);
         }
     }
 
-    pub(super) fn take_out(&self, hashed: &Hashed<K>, cause: Cause) {
-        if let Some((_, entry)) = self.table.remove(hashed) {
+    pub(super) fn take_out(&self, key: &K, cause: Cause) {
+        if let Some((_, entry)) = self.table.remove(key) {
             self.counters.left(cause, entry.bytes);
         }
     }
 
     /// Takes out what `is_kept` is false of, and answers how many.
-    fn retain(&self, cause: Cause, is_kept: impl Fn(&Hashed<K>, &Entry<V>) -> bool) -> u64 {
+    fn retain(&self, cause: Cause, is_kept: impl Fn(&K, &Entry<V>) -> bool) -> u64 {
         let taken = Cell::new(0u64);
-        self.table.retain(|hashed, entry| {
-            let is_kept = is_kept(hashed, entry);
+        self.table.retain(|key, entry| {
+            let is_kept = is_kept(key, entry);
             if !is_kept {
                 taken.set(taken.get() + 1);
                 self.counters.left(cause, entry.bytes);

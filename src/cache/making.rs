@@ -1,20 +1,22 @@
 //! The ways in: values that are handed over, and values that are made by one for many.
 
-use super::base::{Doing, Entry, Evicted, Hashed, Known, Noting, Unit, slot_bytes};
+use super::base::{Doing, Entry, Evicted, MOST_BYTES, Noting, Unit, slot_bytes};
 use super::due::NEVER;
 use super::pressure_cache::PressureCache;
 use super::statistics::Cause;
 use super::sweeper;
 use super::weigh::{Kept, Metered, Weigh};
-use quick_cache::sync::{GuardResult, PlaceholderGuard};
+use quick_cache::DefaultHashBuilder;
+use quick_cache::sync::{EntryAction, EntryResult, GuardResult, PlaceholderGuard};
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::Future;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-type Guard<'a, K, V> = PlaceholderGuard<'a, Hashed<K>, Entry<V>, Unit, Known, Noting<K, V>>;
+type Guard<'a, K, V> = PlaceholderGuard<'a, K, Entry<V>, Unit, DefaultHashBuilder, Noting<K, V>>;
+type Claim<'a, K, V> = GuardResult<'a, K, Entry<V>, Unit, DefaultHashBuilder, Noting<K, V>>;
 
 impl<K, V> PressureCache<K, V>
 where
@@ -70,8 +72,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let asked = self.hashing.asked(key);
-        if let Some(value) = self.look_up(&asked) {
+        if let Some(value) = self.look_up(key) {
             return Ok(value);
         }
         let mut kept = Kept::default();
@@ -80,11 +81,12 @@ where
             self.counters.rejected();
             return make();
         }
-        let hashed = kept.around(is_wanted, || asked.owned());
+        let owned = kept.around(is_wanted, || key.to_owned());
+        let mut claim = self.claim(&owned);
         let guard = loop {
-            match self.table.get_value_or_guard(&hashed, None) {
+            match claim {
                 GuardResult::Value(entry) => {
-                    if let Some(value) = self.live(entry, &asked) {
+                    if let Some(value) = self.live(entry, key) {
                         self.counters.joined();
                         return Ok(value);
                     }
@@ -92,10 +94,11 @@ where
                 GuardResult::Guard(guard) => break guard,
                 GuardResult::Timeout => {}
             }
+            claim = self.table.get_value_or_guard(&owned, None);
         };
         let before = self.invalidations.load(Ordering::Acquire);
         let value = kept.around(is_wanted, make)?;
-        Ok(self.fill(guard, &hashed, value, kept, before))
+        Ok(self.fill(guard, &owned, value, kept, before))
     }
 
     /// [`get_or_insert_with`](Self::get_or_insert_with) for values that a future makes. Only one caller
@@ -122,8 +125,7 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let asked = self.hashing.asked(key);
-        if let Some(value) = self.look_up(&asked) {
+        if let Some(value) = self.look_up(key) {
             return Ok(value);
         }
         let mut kept = Kept::default();
@@ -132,31 +134,47 @@ where
             self.counters.rejected();
             return make.await;
         }
-        let hashed = kept.around(is_wanted, || asked.owned());
+        let owned = kept.around(is_wanted, || key.to_owned());
+        let mut claim = self.claim(&owned);
         let guard = loop {
-            match self.table.get_value_or_guard_async(&hashed).await {
-                Ok(entry) => {
-                    if let Some(value) = self.live(entry, &asked) {
+            match claim {
+                GuardResult::Value(entry) => {
+                    if let Some(value) = self.live(entry, key) {
                         self.counters.joined();
                         return Ok(value);
                     }
                 }
-                Err(guard) => break guard,
+                GuardResult::Guard(guard) => break guard,
+                GuardResult::Timeout => {}
             }
+            claim = match self.table.get_value_or_guard_async(&owned).await {
+                Ok(entry) => GuardResult::Value(entry),
+                Err(guard) => GuardResult::Guard(guard),
+            };
         };
         let before = self.invalidations.load(Ordering::Acquire);
         let (made, of_value) = Metered::new(make, is_wanted).await;
-        Ok(self.fill(guard, &hashed, made?, kept.and(of_value), before))
+        Ok(self.fill(guard, &owned, made?, kept.and(of_value), before))
+    }
+
+    /// The right to make what was just looked up in vain; or its value, if somebody was faster. `Timeout`
+    /// where one is making it: then the table's own call waits, which would look the key up once more
+    /// before it gives a right.
+    fn claim(&self, key: &K) -> Claim<'_, K, V> {
+        let keep = |_: &K, entry: &mut Entry<V>| EntryAction::Retain(entry.clone());
+        match self.table.entry(key, Some(Duration::ZERO), keep) {
+            EntryResult::Vacant(guard) => GuardResult::Guard(guard),
+            EntryResult::Retained(entry) => GuardResult::Value(entry),
+            _ => GuardResult::Timeout,
+        }
     }
 
     pub(super) fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
-        let hash = self.hashing.asked(&key).hash;
         let bytes = self.weight(&key, &value, kept);
         let expires = self.expires(ttl);
-        let hashed = Hashed { hash, key };
         let (Some(expires), true) = (expires, self.capacity.admits(bytes)) else {
             self.counters.rejected();
-            self.take_out(&hashed, Cause::Replaced);
+            self.take_out(&key, Cause::Replaced);
             return;
         };
         let entry = Entry {
@@ -164,25 +182,18 @@ where
             expires,
             bytes,
         };
-        self.counters.inserted(bytes);
-        let mut evicted = Evicted::by(Doing::Putting(hash));
-        self.table
-            .insert_with_lifecycle(hashed, entry, &mut evicted);
+        let mut evicted = Evicted::by(Doing::Putting);
+        self.table.insert_with_lifecycle(key, entry, &mut evicted);
+        self.counters.inserted(bytes, evicted.gone);
         self.note_due(expires);
+        evicted.finish();
     }
 
     /// Ends what a guard was had for, and answers the value.
-    fn fill(
-        &self,
-        guard: Guard<'_, K, V>,
-        hashed: &Hashed<K>,
-        value: V,
-        kept: Kept,
-        before: u64,
-    ) -> V {
+    fn fill(&self, guard: Guard<'_, K, V>, key: &K, value: V, kept: Kept, before: u64) -> V {
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
-        let bytes = self.weight(&hashed.key, &value, kept);
+        let bytes = self.weight(key, &value, kept);
         let is_stale = self.invalidations.load(Ordering::Acquire) != before;
         let Some(expires) = self.expires(self.ttl).filter(|_| !is_stale) else {
             // Others who wait make it anew: theirs is of the time after.
@@ -194,21 +205,22 @@ where
             expires,
             bytes,
         };
-        self.counters.inserted(bytes);
         // One that is too heavy is given to those who wait, and not held.
         let mut evicted = Evicted::by(if self.capacity.admits(bytes) {
             Doing::Filling
         } else {
-            Doing::Refusing(hashed.hash)
+            Doing::Refusing(self.hashing.hash_one(key))
         });
         let filled = guard.insert_with_lifecycle(entry, &mut evicted);
-        if filled.is_err() {
-            self.counters.not_inserted(bytes);
+        if filled.is_err() || evicted.gone.is_refused {
+            self.counters.rejected();
+        } else {
+            self.counters.inserted(bytes, evicted.gone);
         }
-        drop(evicted);
+        evicted.finish();
         if self.invalidations.load(Ordering::Acquire) != before {
             // It came after the look of the one who invalidated, who counted on this one.
-            self.take_out(hashed, Cause::Removed);
+            self.take_out(key, Cause::Removed);
         }
         self.note_due(expires);
         answer
@@ -217,24 +229,29 @@ where
     #[inline]
     fn weight(&self, key: &K, value: &V, kept: Kept) -> u64 {
         match &self.weigh {
-            Weigh::By(weigh) => weigh(key, value).max(1),
+            Weigh::By(weigh) => weigh(key, value).clamp(1, MOST_BYTES),
             Weigh::Shallow => slot_bytes::<K, V>(),
-            Weigh::Measured => slot_bytes::<K, V>().saturating_add(kept.bytes()),
+            Weigh::Measured => (slot_bytes::<K, V>() + kept.bytes()).min(MOST_BYTES),
         }
     }
 
     /// When what is made now expires; `None` when that is now. Without a time to live no clock is read.
     #[inline]
     fn expires(&self, ttl: Option<Duration>) -> Option<u64> {
-        if ttl.is_none() {
-            return Some(NEVER);
+        match ttl {
+            None => Some(NEVER),
+            Some(ttl) => self.expires_after(ttl),
         }
+    }
+
+    /// Apart: it would take registers from insertions without a time to live.
+    #[inline(never)]
+    fn expires_after(&self, ttl: Duration) -> Option<u64> {
         let now = self.clock.now();
-        let expires = self.clock.expiry(now, ttl);
-        let expires = match expires {
+        let expires = match self.clock.expiry(now, ttl) {
             NEVER => NEVER,
             // Rounded down, never late: even for the cache's own time to live, else odd.
-            expires if ttl == self.ttl => expires & !1,
+            expires if Some(ttl) == self.ttl => expires & !1,
             expires => (expires & !1).saturating_sub(1),
         };
         (expires > now).then_some(expires)

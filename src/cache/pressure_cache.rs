@@ -1,6 +1,6 @@
 //! The cache itself.
 
-use super::base::{Asked, Entry, Hashing, Table, Unit, largest, table};
+use super::base::{Entry, Table, Unit, largest, table};
 use super::builder::{CacheBuilder, Shares};
 use super::capacity::{Capacity, Limits};
 use super::clock::Clock;
@@ -9,6 +9,7 @@ use super::statistics::Counters;
 use super::sweeper;
 use super::weigh::Weigh;
 use crate::CacheStatistics;
+use quick_cache::DefaultHashBuilder;
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::fmt;
@@ -31,7 +32,8 @@ use std::time::Duration;
 /// not ask for its own key: it would wait for itself.
 pub struct PressureCache<K, V> {
     pub(super) name: String,
-    pub(super) hashing: Hashing,
+    /// The table's, which does not tell it.
+    pub(super) hashing: DefaultHashBuilder,
     pub(super) table: Table<K, V>,
     pub(super) capacity: Capacity,
     pub(super) weigh: Weigh<K, V>,
@@ -91,21 +93,20 @@ where
         shares: Shares,
         clock: Clock,
     ) -> Arc<PressureCache<K, V>> {
-        let unit = Unit {
-            counts_bytes: limits.bytes.is_some(),
-            least: match (limits.bytes, limits.entries) {
-                (Some(bytes), Some(entries)) => bytes.checked_div(entries).unwrap_or(1).max(1),
-                _ => 1,
-            },
+        let unit = match (limits.bytes, limits.entries) {
+            (Some(bytes), Some(entries)) => Unit::bytes(bytes.checked_div(entries).unwrap_or(1)),
+            (Some(_), None) => Unit::bytes(1),
+            (None, _) => Unit::ENTRIES,
         };
+        let hashing = DefaultHashBuilder::default();
         let counters = Arc::new(Counters::default());
         let weight = limits.weight(unit);
-        let table = table(expected_entries, weight, unit, &counters);
+        let table = table(expected_entries, weight, unit, &hashing, &counters);
         let largest = largest(expected_entries, unit);
         let is_swept = !clock.is_manual();
         let cache = Arc::new(PressureCache {
             name,
-            hashing: Hashing::default(),
+            hashing,
             table,
             capacity: Capacity::new(limits, shares, unit, largest),
             weigh,
@@ -135,7 +136,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.look_up(&self.hashing.asked(key))
+        self.look_up(key)
     }
 
     /// Whether a live value is held. Counts as no look-up, and says nothing of how much it is used.
@@ -144,7 +145,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.table.peek(&self.hashing.asked(key));
+        let entry = self.table.peek(key);
         entry.is_some_and(|entry| entry.is_live(|| self.clock.now()))
     }
 
@@ -183,13 +184,13 @@ where
     }
 
     /// Counted. The one place where the table is asked like this, so that it is compiled into it.
-    pub(super) fn look_up<Q>(&self, asked: &Asked<'_, Q>) -> Option<V>
+    pub(super) fn look_up<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let entry = self.table.get(asked);
-        let found = entry.and_then(|entry| self.live(entry, asked));
+        let entry = self.table.get(key);
+        let found = entry.and_then(|entry| self.live(entry, key));
         match found {
             Some(_) => self.counters.hit(),
             None => self.counters.miss(),
@@ -199,7 +200,7 @@ where
 
     /// Takes out an entry whose time is over.
     #[inline]
-    pub(super) fn live<Q>(&self, entry: Entry<V>, asked: &Asked<'_, Q>) -> Option<V>
+    pub(super) fn live<Q>(&self, entry: Entry<V>, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -207,7 +208,7 @@ where
         if entry.is_live(|| self.clock.now()) {
             return Some(entry.value);
         }
-        self.take_expired(asked);
+        self.take_expired(key);
         None
     }
 }

@@ -4,6 +4,7 @@ use crate::allocator::local::OwnCount;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
+use std::mem::needs_drop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,8 +21,8 @@ pub enum Weigh<K, V> {
     /// allocator and values that are made by [`get_or_insert_with`], [`insert_with`] and the like: what
     /// [`insert`] is handed was made before, and is weighed as `Shallow`.
     ///
-    /// What making a value leaves behind elsewhere (a buffer that grew, a lazily made table) counts for
-    /// it. What is made on other threads or by other tasks does not, and what is handed over by them and
+    /// Plain data, which has nothing to drop, is weighed as `Shallow`. What making any other value leaves
+    /// behind elsewhere (a buffer that grew, a lazily made table) counts for it. What is made on other threads or by other tasks does not, and what is handed over by them and
     /// freed while it is made counts against it.
     ///
     /// [`get_or_insert_with`]: super::PressureCache::get_or_insert_with
@@ -54,8 +55,10 @@ impl<K, V> fmt::Debug for Weigh<K, V> {
 }
 
 impl<K, V> Weigh<K, V> {
+    /// Whether there is something to measure.
+    #[inline]
     pub(super) fn measures(&self) -> bool {
-        matches!(self, Weigh::Measured)
+        matches!(self, Weigh::Measured) && needs_drop::<(K, V)>()
     }
 }
 
