@@ -22,8 +22,9 @@ pub enum Weigh<K, V> {
     /// [`insert`] is handed was made before, and is weighed as `Shallow`.
     ///
     /// Plain data, which has nothing to drop, is weighed as `Shallow`. What making any other value leaves
-    /// behind elsewhere (a buffer that grew, a lazily made table) counts for it. What is made on other threads or by other tasks does not, and what is handed over by them and
-    /// freed while it is made counts against it.
+    /// behind elsewhere (a buffer that grew, a lazily made table) counts for it. What is made on other
+    /// threads or by other tasks does not, and what is handed over by them and freed while it is made
+    /// counts against it.
     ///
     /// [`get_or_insert_with`]: super::PressureCache::get_or_insert_with
     /// [`insert_with`]: super::PressureCache::insert_with
