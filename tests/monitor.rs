@@ -160,6 +160,12 @@ fn caches_shrink_and_the_ledger_says_what_that_gave_back() {
     let hoard = Arc::new(Hoard(Mutex::new((0..310).map(|_| held(MIB)).collect())));
     let monitor = builder().cache(&hoard).start().unwrap();
     wait_for(&monitor, "normal again", left_to(Level::Normal));
+    // The level falls as soon as the memory is free, which is before the row says so.
+    wait_for(
+        &monitor,
+        "caches shrunk",
+        |kind| matches!(kind, EventKind::Action(row) if row.action == ActionKind::ShrinkCaches),
+    );
     let rows = monitor.ledger();
     let shrunk = rows
         .iter()
