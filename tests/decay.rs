@@ -109,3 +109,43 @@ fn decay_is_put_back_although_the_worker_hangs_and_its_queue_is_full() {
     });
     until("as before", || all(BEFORE));
 }
+
+/// Starts a monitor while six threads have their first arenas made, and answers the arenas that were
+/// left with another decay.
+fn missed() -> usize {
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            scope.spawn(move || {
+                (0..number * 400).for_each(|_| std::hint::spin_loop());
+                drop(std::hint::black_box(vec![0u8; 100 << 10]));
+            });
+        }
+        let options = JemallocOptions::default().dirty_decay_ms(BEFORE as i64);
+        let _monitor = Monitor::builder()
+            .limit(4 << 30)
+            .jemalloc(options)
+            .start()
+            .unwrap();
+    });
+    decays().iter().filter(|&&decay| decay != BEFORE).count()
+}
+
+#[test]
+fn an_arena_that_is_made_while_the_monitor_starts_gets_its_decay_too() {
+    const CHILD: &str = "PLIMSOLL_TEST_MISSED";
+    const NAME: &str = "an_arena_that_is_made_while_the_monitor_starts_gets_its_decay_too";
+    let _alone = truth::alone();
+    if std::env::var_os(CHILD).is_some() {
+        std::process::exit(i32::from(missed() != 0));
+    }
+    // A process makes its arenas once, and one in twenty lost this race.
+    let own = std::env::current_exe().unwrap();
+    for run in 0..100 {
+        let child = std::process::Command::new(&own)
+            .args(["--exact", NAME])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "run {run}: {child:?}");
+    }
+}

@@ -177,7 +177,7 @@ fn apply_with(
         ("muzzy_decay_ms", options.muzzy_decay_ms, decay::MUZZY),
     ] {
         if let Some(milliseconds) = wanted.filter(|_| !by_deployer(name)) {
-            decay::set(decay, milliseconds as isize);
+            decay::set_for_all(decay, milliseconds as isize);
         }
         enter(
             name,
@@ -202,7 +202,7 @@ fn apply_with(
 /// The decay times, which jemalloc keeps for each arena and, for arenas to come, as a default.
 #[cfg(feature = "jemalloc")]
 pub(super) mod decay {
-    use crate::figures::jemalloc::{arena_count, ctl::Path, in_use, is_kept};
+    use crate::figures::jemalloc::{arena_count, ctl::Path, is_kept};
 
     #[derive(Clone, Copy)]
     pub(in crate::governor) struct Decay {
@@ -219,26 +219,36 @@ pub(super) mod decay {
         arena: b"arena.0.muzzy_decay_ms\0",
     };
 
+    /// All that there may be. Reading and writing the time of one that was never used fails: that is
+    /// asked of each, because `arena.<i>.initialized` answers as of the last epoch.
     pub(in crate::governor) fn arenas() -> impl Iterator<Item = usize> {
-        (0..arena_count().unwrap_or(0)).filter(|&arena| in_use(arena) && !is_kept(arena))
+        (0..arena_count().unwrap_or(0)).filter(|&arena| !is_kept(arena))
     }
 
     /// For every arena in use, and for those to come. There is no path that means all of them.
+    ///
+    /// An arena that another thread is making right now has read the old default and may come into use
+    /// too late to be found here: [`set_for_all`] finds that one as well.
     pub(in crate::governor) fn set(decay: Decay, milliseconds: isize) {
         if let Ok(default) = Path::<2>::new(decay.default) {
             // SAFETY: `arenas.*_decay_ms` is an `ssize_t`.
             let _ = unsafe { default.write(milliseconds) };
         }
-        // Again until there is no new one: an arena that is being made has read the old default, and
-        // comes into use after it was looked for.
-        let mut known = usize::MAX;
-        loop {
-            let found = arenas().inspect(|&number| set_arena(decay, number, milliseconds));
-            let found = found.count();
-            if found == known {
-                return;
-            }
-            known = found;
+        arenas().for_each(|number| set_arena(decay, number, milliseconds));
+    }
+
+    /// As [`set`], and for the arenas that are being made meanwhile too. Starts a thread for a moment.
+    ///
+    /// jemalloc makes an arena under one lock, which a thread takes at its first allocation, when it
+    /// chooses its arena. Once a new thread has done so, every arena that was begun with the old default
+    /// is there.
+    pub(in crate::governor) fn set_for_all(decay: Decay, milliseconds: isize) {
+        set(decay, milliseconds);
+        let choosing = std::thread::Builder::new()
+            .name("plimsoll-arena".to_owned())
+            .spawn(|| drop(std::hint::black_box(Box::new(0u8))));
+        if choosing.is_ok_and(|thread| thread.join().is_ok()) {
+            set(decay, milliseconds);
         }
     }
 
@@ -264,7 +274,9 @@ pub(super) mod decay {
     /// The value that all arenas and the default share; `mixed` when they differ.
     pub(super) fn get(decay: Decay) -> Option<String> {
         let value = get_default(decay)?;
-        let same = arenas().all(|arena| get_arena(decay, arena) == Some(value));
+        let same = arenas()
+            .filter_map(|arena| get_arena(decay, arena))
+            .all(|own| own == value);
         Some(if same {
             value.to_string()
         } else {

@@ -161,8 +161,8 @@ pub(crate) fn arena_count() -> Result<usize, JemallocError> {
         .map_err(refused("arenas.narenas"))
 }
 
-/// Whether a thread has ever allocated from this arena. Controls of one that was never used answer
-/// with an error.
+/// Whether a thread had ever allocated from this arena at the last epoch. Controls of one that was never
+/// used answer with an error.
 pub(crate) fn in_use(arena: usize) -> bool {
     Paths::get().is_ok_and(|paths| {
         // SAFETY: `arena.<i>.initialized` is a `bool`.

@@ -44,12 +44,12 @@ impl Decay {
 
     /// Puts back what [`tighten`](Self::tighten) found. `false` when nothing was tightened.
     pub(in crate::governor) fn restore(&mut self) -> bool {
-        use crate::governor::options::decay::{DIRTY, set, set_arena};
+        use crate::governor::options::decay::{DIRTY, set_arena, set_for_all};
         let Some(default) = self.default.take() else {
             return false;
         };
         // Arenas that were made meanwhile get the default, as they would have.
-        set(DIRTY, default);
+        set_for_all(DIRTY, default);
         for &(arena, milliseconds) in &self.saved {
             set_arena(DIRTY, arena, milliseconds);
         }
