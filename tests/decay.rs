@@ -83,10 +83,14 @@ fn decay_is_tightened_while_memory_is_critical_and_put_back_after() {
     until("normal", || monitor.level() == Level::Normal);
     let after = until("as before", || all(BEFORE));
     println!("decay {BEFORE} ms again {after:.2} s after the level was left");
-    let rows = monitor.ledger();
+    // The row of an action is written when the action is over.
+    let rows = |action| {
+        let done = |row: &&plimsoll::LedgerRow| row.action == action && row.skipped.is_none();
+        monitor.ledger().iter().filter(done).count()
+    };
+    until("told", || rows(ActionKind::RestoreDecay) > 0);
     for action in [ActionKind::TightenDecay, ActionKind::RestoreDecay] {
-        let of = |row: &&plimsoll::LedgerRow| row.action == action && row.skipped.is_none();
-        assert_eq!(rows.iter().filter(of).count(), 1, "{}", action.as_str());
+        assert_eq!(rows(action), 1, "{}", action.as_str());
     }
 }
 
