@@ -49,7 +49,8 @@
 //! # assert_eq!(line, "onetwo");
 //! ```
 //!
-//! **In benchmarks**, by the same figures beside the times.
+//! **In benchmarks**, by the same figures beside the times: with the harness of `bench`, or with
+//! `criterion` by its measurements.
 //!
 //! # The figures
 //!
@@ -68,7 +69,7 @@
 //! |---|---|---|
 //! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
 //! | `serde` | no | `Serialize` for figures and status |
-//! | `cli` | no | the program `plimsoll`: `plimsoll analyze` says whether a recorded series is a leak |
+//! | `cli` | no | the program `plimsoll`: `analyze` says whether a recorded series is a leak, `bench-compare` what became of benchmarks |
 //! | `http` | no | endpoints, live stream, dashboard, and the request layer: see `http` |
 //! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
 //! | `cache` | no | caches that give way under pressure: see `cache` |
@@ -76,6 +77,8 @@
 //! | `batch` | no | large jobs that keep within memory: see `batch` |
 //! | `rayon` | no | with `batch`, the same on rayon's pool |
 //! | `testing` | no | lines and stacks in the messages of [`testing`] |
+//! | `bench` | no | a harness for time and allocations together: see `bench` |
+//! | `criterion` | no | with `bench`, allocations as criterion's measurements: see `bench::criterion` |
 //! | `full` | no | all of them |
 //!
 //! # Limits
@@ -92,6 +95,9 @@ mod allocator;
 #[cfg(feature = "batch")]
 #[cfg_attr(docsrs, doc(cfg(feature = "batch")))]
 pub mod batch;
+#[cfg(all(feature = "bench", not(plimsoll_loom)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "bench")))]
+pub mod bench;
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub mod cache;

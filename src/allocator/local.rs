@@ -343,7 +343,7 @@ fn run_errand() {
 
 /// What the calling thread has counted so far, by the block's own origin: only differences tell
 /// something. `None` for a thread that counts in the shared block.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "bench"))]
 #[inline]
 pub(crate) fn own_totals() -> Option<Totals> {
     LOCAL

@@ -33,7 +33,7 @@ impl Measurement {
         self.allocations.wrapping_sub(self.deallocations) as i64
     }
 
-    pub(super) fn new(counted: Totals, peak_bytes: u64) -> Measurement {
+    pub(crate) fn new(counted: Totals, peak_bytes: u64) -> Measurement {
         Measurement {
             allocations: counted.allocations,
             deallocations: counted.deallocations,

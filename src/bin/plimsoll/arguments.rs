@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// A load line for the heap: what a recorded series of memory says.
+/// A load line for the heap: what a recorded series of memory says, and what benchmarks allocate.
 #[derive(Parser)]
 #[command(name = "plimsoll", version, subcommand_required = true)]
 pub struct Arguments {
@@ -14,6 +14,41 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Command {
     Analyze(Analyze),
+    BenchCompare(BenchCompare),
+}
+
+/// Compare two reports of `plimsoll::bench`: time by a test of ranks, allocations exactly.
+#[derive(Args)]
+#[command(after_help = "\
+OLD and NEW are what `cargo bench -- --json FILE` wrote.
+
+Time is worse when the Mann-Whitney U test tells the samples apart (p < 0.01)
+and the median grew by more than --time-threshold. A figure is worse when it
+grew by more than --figure-threshold.
+
+Exit codes: 0 when nothing is worse, 1 when something is, 2 for bad input.")]
+pub struct BenchCompare {
+    /// Changes of time up to this many percent are the same
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = percent)]
+    pub time_threshold: f64,
+
+    /// Growth of allocations and bytes up to this many percent is the same
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    pub figure_threshold: f64,
+
+    /// The report to compare with
+    pub old: PathBuf,
+
+    /// The report that is judged
+    pub new: PathBuf,
+}
+
+/// Percent, as a share of one.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if (0.0..=1_000.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("expected percent from 0 to 1000".to_owned()),
+    }
 }
 
 /// Say whether a recorded series is a leak, how fast it grows, and when the limit is reached.

@@ -1,11 +1,14 @@
-//! `plimsoll analyze`: whether a recorded series is a leak.
+//! `plimsoll analyze`: whether a recorded series is a leak. `plimsoll bench-compare`: what became of
+//! benchmarks.
 //!
 //! ```text
 //! arguments ──► recorded::read ──► analysis ──► report + chart, json, or replay
+//!           └─► bench::Report::parse, twice ──► bench::compare ──► its table
 //! ```
 
 mod analysis;
 mod arguments;
+mod benchmarks;
 mod chart;
 mod json;
 mod report;
@@ -19,17 +22,21 @@ use plimsoll::recorded;
 use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
 
-/// Of a leak, when asked to fail on one. Also clap's, for arguments that it does not know: 2.
-const LEAK: u8 = 1;
+/// Of a leak, when asked to fail on one, and of a benchmark that is worse.
+const FOUND: u8 = 1;
+/// Also clap's, for arguments that it does not know.
 const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let Arguments {
-        command: Command::Analyze(arguments),
-    } = Arguments::parse();
-    match analyze(&arguments) {
-        Ok(is_leak) if is_leak && arguments.fail_on_leak => ExitCode::from(LEAK),
-        Ok(_) => ExitCode::SUCCESS,
+    let told = match Arguments::parse().command {
+        Command::Analyze(arguments) => {
+            analyze(&arguments).map(|is_leak| is_leak && arguments.fail_on_leak)
+        }
+        Command::BenchCompare(arguments) => benchmarks::compare(&arguments),
+    };
+    match told {
+        Ok(true) => ExitCode::from(FOUND),
+        Ok(false) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody left to tell of a standard error that is closed.
             let _ = writeln!(io::stderr(), "error: {error}");
