@@ -21,7 +21,7 @@
 //! also how another thread calls a thread to the cold path: see [`errand`](super::errand). These
 //! two are the only words of a block that others write.
 
-use super::sync::{AtomicU32, AtomicU64, Ordering};
+use super::sync::{AtomicU32, AtomicU64, Ordering, own_load};
 use core::cell::Cell;
 
 /// A thread adds to the process total each time it has allocated, or freed, this many bytes.
@@ -129,10 +129,7 @@ impl Totals {
 /// Adds to a counter that only the caller writes. One `add [mem], reg` on x86-64.
 #[inline(always)]
 fn bump(counter: &AtomicU64, by: u64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(by),
-        Ordering::Release,
-    );
+    counter.store(own_load(counter).wrapping_add(by), Ordering::Release);
 }
 
 /// Adds one to a count. The model leaves the counts out: see [`Block::totals`].
@@ -216,14 +213,14 @@ impl Block {
     /// Whether an event is due at an allocation of this size. Counts nothing.
     #[inline(always)]
     pub(crate) fn alloc_due(&self, size: u64) -> bool {
-        let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(size);
+        let allocated = own_load(&self.allocated).wrapping_add(size);
         reached!(allocated, self.next_alloc)
     }
 
     /// Counts a free, unless an event is due: then counts nothing and answers `false`.
     #[inline(always)]
     pub(crate) fn try_free(&self, size: u64) -> bool {
-        let deallocated = self.deallocated.load(Ordering::Relaxed).wrapping_add(size);
+        let deallocated = own_load(&self.deallocated).wrapping_add(size);
         if reached!(deallocated, self.next_free) {
             return false;
         }
@@ -235,7 +232,7 @@ impl Block {
     /// Whether an event is due at a reallocation. Counts nothing.
     #[inline(always)]
     pub(crate) fn realloc_due(&self, old: u64, new: u64) -> bool {
-        let deallocated = self.deallocated.load(Ordering::Relaxed).wrapping_add(old);
+        let deallocated = own_load(&self.deallocated).wrapping_add(old);
         self.alloc_due(new) || reached!(deallocated, self.next_free)
     }
 
@@ -284,8 +281,8 @@ impl Block {
     #[cfg(all(any(feature = "batch", feature = "cache"), not(plimsoll_loom)))]
     #[inline]
     pub(crate) fn net(&self) -> i64 {
-        let allocated = self.allocated.load(Ordering::Relaxed);
-        allocated.wrapping_sub(self.deallocated.load(Ordering::Relaxed)) as i64
+        let allocated = own_load(&self.allocated);
+        allocated.wrapping_sub(own_load(&self.deallocated)) as i64
     }
 
     #[cfg(not(plimsoll_loom))]
@@ -311,8 +308,8 @@ impl Block {
         let next_alloc = self.next_alloc.load(Ordering::Relaxed);
         // A call that met the owner's arming halfway leaves one of the two words at zero.
         next_alloc == 0
-            || self.allocated.load(Ordering::Relaxed) >= self.quantum_alloc.get()
-            || self.deallocated.load(Ordering::Relaxed) >= self.next_free.load(Ordering::Relaxed)
+            || own_load(&self.allocated) >= self.quantum_alloc.get()
+            || own_load(&self.deallocated) >= self.next_free.load(Ordering::Relaxed)
     }
 
     /// What the process total does not know yet; from here on it is taken as known.
@@ -325,8 +322,8 @@ impl Block {
 
     /// Sets both events one quantum ahead.
     pub(crate) fn rearm(&self) {
-        let allocated = self.allocated.load(Ordering::Relaxed);
-        let deallocated = self.deallocated.load(Ordering::Relaxed);
+        let allocated = own_load(&self.allocated);
+        let deallocated = own_load(&self.deallocated);
         self.quantum_alloc.set(allocated.wrapping_add(QUANTUM));
         self.next_alloc
             .store(allocated.wrapping_add(QUANTUM), Ordering::Relaxed);
@@ -346,7 +343,7 @@ impl Block {
     /// `deallocated` only grows, so `allocated > peak + deallocated` cannot become true before
     /// `allocated` reaches what that sum is now: the event may come early, never late.
     pub(crate) fn rearm_for_peak(&self, peak: i64) {
-        let at = (self.deallocated.load(Ordering::Relaxed) as i64)
+        let at = (own_load(&self.deallocated) as i64)
             .wrapping_add(peak)
             .wrapping_add(1) as u64;
         let quantum = self.quantum_alloc.get();

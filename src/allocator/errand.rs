@@ -70,7 +70,15 @@ impl Errands {
         true
     }
 
-    /// The same for a thread about to park: one load when nobody has asked.
+    /// Whether the owner of `block`, who calls this after arming its events, was asked for an errand and
+    /// has not come to it. Who arms and does not [take](Self::take) looks here and calls itself again:
+    /// the arming may have undone the call.
+    pub(crate) fn is_behind(&self, block: &Block) -> bool {
+        fence(Ordering::SeqCst);
+        block.errand.load(Ordering::Relaxed) != self.last()
+    }
+
+    /// [`take`](Self::take) for a thread about to park: one load when nobody has asked.
     pub(crate) fn take_at_park(&self, block: &Block) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         let number = word & !STANDING;

@@ -310,6 +310,11 @@ pub(crate) fn call_all(errand: fn()) -> u32 {
     ERRANDS.call(&REGISTRY)
 }
 
+/// Whether the owner of `block`, who calls this after arming its events, has an errand to run.
+pub(super) fn is_behind(block: &Block) -> bool {
+    ERRANDS.is_behind(block)
+}
+
 /// How many threads have come to an errand, and of how many.
 pub(crate) fn errand_done(number: u32) -> (u32, u32) {
     ERRANDS.done(&REGISTRY, number)
@@ -514,5 +519,29 @@ mod platform {
 
     pub(super) fn thread_id() -> u32 {
         0
+    }
+}
+
+#[cfg(all(test, unix, not(plimsoll_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_beginning_nor_the_end_of_a_scope_undoes_a_call() {
+        // On a thread of its own: with a block of its own.
+        let looked = std::thread::spawn(|| {
+            let block = LOCAL.with(Local::own_block).expect("a block");
+            let called = || block.alloc_due(1);
+            block.rearm();
+            let before = called();
+            ERRANDS.call(&REGISTRY);
+            let (within, _) = crate::measure(called);
+            let after = called();
+            assert!(ERRANDS.take(block));
+            block.rearm();
+            let done = called();
+            [before, within, after, done]
+        });
+        assert_eq!(looked.join().unwrap(), [false, true, true, false]);
     }
 }
