@@ -7,6 +7,7 @@
 #
 # All of it happens in a temporary folder. Needs Node.js, which draws the image.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/../.."
 root=$PWD rounds=${1:-21}
 command -v node >/dev/null || {
@@ -37,7 +38,7 @@ declare -A options=([ripgrep]='' [jaq]='--no-default-features' [oxipng]='')
 export CARGO_TARGET_DIR=$folder/target
 build() { # program, allocator, dependency, static
     local own=$folder/$2/$1
-    mkdir -p "$folder/$2"
+    mkdir -p "$folder/$2/bin"
     cp -r "$(source_of "${sources[$1]}")" "$own"
     chmod -R u+w "$own"
     (
@@ -47,7 +48,7 @@ build() { # program, allocator, dependency, static
         printf '\n#[global_allocator]\nstatic SWAPPED: %s;\n' "$4" >>"${mains[$1]}"
         # shellcheck disable=SC2086 # words
         cargo build --quiet --release ${options[$1]} 2>"$folder/said" || { cat "$folder/said" >&2; exit 1; }
-        cp "$CARGO_TARGET_DIR/release/${executables[$1]}" "$folder/$2/${executables[$1]}"
+        cp "$CARGO_TARGET_DIR/release/${executables[$1]}" "$folder/$2/bin/${executables[$1]}"
     )
 }
 own_tests() { # program
@@ -92,17 +93,18 @@ fs.writeFileSync(process.argv[2], Buffer.concat([
     chunk("IDAT", zlib.deflateSync(rows)), chunk("IEND", Buffer.alloc(0)),
 ]));
 END
-work() { # program, folder of its executable
+work() { # program, allocator
+    local bin=$folder/$2/bin
     case $1 in
-    ripgrep) "$2/rg" --no-config --no-ignore -j2 -c 'fn \w+_\w+\(' "$text" ;;
-    jaq) "$2/jaq" '[.[] | select(.at.x > 0.5) | {name, n: (.tags | length)}] | group_by(.name) | map({(.[0].name): length}) | add' "$folder/rows.json" ;;
-    oxipng) "$2/oxipng" -o 3 -t 2 -q --stdout "$folder/drawn.png" ;;
+    ripgrep) "$bin/rg" --no-config --no-ignore -j2 -c 'fn \w+_\w+\(' "$text" ;;
+    jaq) "$bin/jaq" '[.[] | select(.at.x > 0.5) | {name, n: (.tags | length)}] | group_by(.name) | map({(.[0].name): length}) | add' "$folder/rows.json" ;;
+    oxipng) "$bin/oxipng" -o 3 -t 2 -q --stdout "$folder/drawn.png" ;;
     esac
 }
 nanoseconds() {
     local begun
     begun=$(date +%s%N)
-    work "$@" >"$folder/result"
+    work "$@" >"$folder/$2/result"
     echo $(($(date +%s%N) - begun))
 }
 
@@ -115,15 +117,17 @@ for program in ripgrep jaq oxipng; do
     : >"$folder/times"
     for ((round = 0; round < rounds + 1; round++)); do
         if ((round % 2)); then
-            bare=$(nanoseconds "$program" "$folder/bare")
-            ours=$(nanoseconds "$program" "$folder/plimsoll")
+            bare=$(nanoseconds "$program" bare)
+            ours=$(nanoseconds "$program" plimsoll)
         else
-            ours=$(nanoseconds "$program" "$folder/plimsoll")
-            bare=$(nanoseconds "$program" "$folder/bare")
+            ours=$(nanoseconds "$program" plimsoll)
+            bare=$(nanoseconds "$program" bare)
         fi
         # The first round warms the file cache.
         ((round == 0)) || echo "$bare $ours" >>"$folder/times"
     done
+    # Lines in any order: threads print as they finish.
+    cmp <(LC_ALL=C sort "$folder/bare/result") <(LC_ALL=C sort "$folder/plimsoll/result")
     at() { sort -g | awk -v share="$1" '{ of[NR] = $1 } END { print of[int((NR - 1) * share) + 1] }'; }
     ratios() { awk '{ print $2 / $1 }' "$folder/times"; }
     printf '| %s | %d pass | %.0f ms | %.3f (%.3f to %.3f) |\n' "${sources[$program]}" "$passed" \
