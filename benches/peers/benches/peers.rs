@@ -62,27 +62,27 @@ struct Column {
     operations: usize,
 }
 
-const COLUMNS: [Column; 4] = [
+const fn column(workload: &'static str, threads: usize, operations: usize) -> Column {
     Column {
-        workload: "pair",
-        threads: 1,
-        operations: 20_000_000,
-    },
-    Column {
-        workload: "pair",
-        threads: 2,
-        operations: 20_000_000,
-    },
-    Column {
-        workload: "replace",
-        threads: 2,
-        operations: 2_000_000,
-    },
-    Column {
-        workload: "json",
-        threads: 2,
-        operations: 50,
-    },
+        workload,
+        threads,
+        operations,
+    }
+}
+
+const COLUMNS: [Column; 12] = [
+    column("pair", 1, 20_000_000),
+    column("pair", 2, 20_000_000),
+    column("replace", 2, 2_000_000),
+    column("larson", 2, 2_000_000),
+    column("xmalloc", 2, 2_000_000),
+    column("scratch", 2, 2_000_000),
+    column("rptest", 2, 1_000_000),
+    column("json", 2, 50),
+    column("json-large", 2, 1),
+    column("regex", 2, 40),
+    column("sqlite", 2, 300),
+    column("compiler", 2, 100),
 ];
 
 struct Options {
@@ -285,8 +285,8 @@ fn print_machine(options: &Options) {
          most in brackets.\n",
         options.rounds
     );
-    for (name, operation) in WORKLOADS {
-        println!("* {name}: {operation}");
+    for workload in WORKLOADS {
+        println!("* {}: {}", workload.name, workload.operation);
     }
     println!();
 }
@@ -306,6 +306,17 @@ fn print_table(
         header += &format!(" {workload}, {threads} thread{plural} |");
         rule += "---|";
     }
+    let is_program = |&column: &usize| {
+        let named = |workload: &plimsoll_peers::Workload| workload.name == COLUMNS[column].workload;
+        WORKLOADS
+            .iter()
+            .any(|workload| named(workload) && workload.is_program)
+    };
+    let programs: Vec<usize> = options.columns.iter().copied().filter(is_program).collect();
+    if programs.len() > 1 {
+        header += " programs, geometric mean |";
+        rule += "---|";
+    }
     println!("{header} instructions a pair |\n{rule}---|");
     for &index in &options.peers {
         let peer = &PEERS[index];
@@ -320,8 +331,7 @@ fn print_table(
             if bare {
                 row += &format!(" {} |", readable(median(own)));
             } else {
-                let base = &times[peer.base][column];
-                let ratios: Vec<f64> = own.iter().zip(base).map(|(own, base)| own / base).collect();
+                let ratios = ratios(times, index, column);
                 row += &format!(
                     " {:.2} ({:.2}–{:.2}) |",
                     median(&ratios),
@@ -329,6 +339,16 @@ fn print_table(
                     ratios.iter().copied().fold(0.0, f64::max)
                 );
             }
+        }
+        if programs.len() > 1 {
+            let of = programs.iter();
+            let logarithms = of.map(|&column| median(&ratios(times, index, column)).ln());
+            let mean = (logarithms.sum::<f64>() / programs.len() as f64).exp();
+            row += &if bare {
+                " |".to_owned()
+            } else {
+                format!(" {mean:.3} |")
+            };
         }
         let base = instructions[peer.base].as_ref();
         row += &match (&instructions[index], base) {
@@ -339,6 +359,13 @@ fn print_table(
         };
         println!("{row}");
     }
+}
+
+/// A peer's times over those of its bare allocator, round by round.
+fn ratios(times: &[Vec<Vec<f64>>], peer: usize, column: usize) -> Vec<f64> {
+    let base = &times[PEERS[peer].base][column];
+    let own = &times[peer][column];
+    own.iter().zip(base).map(|(own, base)| own / base).collect()
 }
 
 fn readable(nanoseconds: f64) -> String {

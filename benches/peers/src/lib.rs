@@ -10,25 +10,103 @@
     reason = "programs, not a library"
 )]
 
-use std::alloc::{Layout, alloc, dealloc};
-use std::hint::black_box;
+mod programs;
+mod suites;
+
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::time::Instant;
 
-/// A workload by its name, and what one operation is.
-pub const WORKLOADS: [(&str, &str); 3] = [
-    ("pair", "allocate and free 64 bytes"),
-    (
+/// A workload.
+#[derive(Clone, Copy)]
+pub struct Workload {
+    /// By which it is asked for.
+    pub name: &'static str,
+    /// What one operation is.
+    pub operation: &'static str,
+    /// A program does other things than allocating too.
+    pub is_program: bool,
+    run: fn(usize),
+}
+
+const fn suite(name: &'static str, run: fn(usize), operation: &'static str) -> Workload {
+    Workload {
+        name,
+        operation,
+        is_program: false,
+        run,
+    }
+}
+
+const fn program(name: &'static str, run: fn(usize), operation: &'static str) -> Workload {
+    Workload {
+        is_program: true,
+        ..suite(name, run, operation)
+    }
+}
+
+/// All of them.
+pub const WORKLOADS: [Workload; 11] = [
+    suite("pair", suites::pair_loop, "allocate and free 64 bytes"),
+    suite(
         "replace",
+        suites::replace,
         "replace a random one of 10,000 blocks by one of 8 to 1,024 bytes",
     ),
-    ("json", "parse and drop a JSON document of 200 KiB"),
+    suite(
+        "larson",
+        suites::larson,
+        "replace a random one of 1,000 blocks of 10 to 500 bytes, which pass from thread to thread \
+         (Larson and Krishnan 1998)",
+    ),
+    suite(
+        "xmalloc",
+        suites::xmalloc,
+        "allocate 64 to 512 bytes that another thread frees (Lever and Boreham 2000)",
+    ),
+    suite(
+        "scratch",
+        suites::scratch,
+        "free 8 bytes that lie beside another thread's, allocate 8, write them a hundred times \
+         (cache-scratch, Berger et al. 2000)",
+    ),
+    suite(
+        "rptest",
+        suites::rptest,
+        "allocate 16 to 8,000 bytes, small ones more often, and free one of 4,000, every eighth on \
+         another thread (after rpmalloc's benchmark)",
+    ),
+    program(
+        "json",
+        programs::json,
+        "parse and drop a JSON document of 200 KiB",
+    ),
+    program(
+        "json-large",
+        programs::json_large,
+        "parse, write and drop a JSON document of 16 MiB",
+    ),
+    program(
+        "regex",
+        programs::regex,
+        "compile a regular expression, and collect what it finds in this project's README",
+    ),
+    program(
+        "sqlite",
+        programs::sqlite,
+        "a transaction of 100 rows and a query over them; SQLite allocates through Rust's allocator",
+    ),
+    program(
+        "compiler",
+        programs::compiler,
+        "parse 200 functions into an arena, with names in a map; fold their constants; drop all",
+    ),
 ];
 
 /// Runs what the arguments say: `WORKLOAD THREADS OPERATIONS`.
 pub fn work() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let find = |name: &String| WORKLOADS.iter().find(|workload| workload.name == name);
     let parsed = match words.as_slice() {
         [workload, threads, operations] => threads
             .parse()
@@ -37,27 +115,16 @@ pub fn work() -> ExitCode {
             .and_then(|(threads, operations)| Some((find(workload)?, threads, operations))),
         _ => None,
     };
-    let Some((run, threads, operations)) = parsed else {
+    let Some((workload, threads, operations)) = parsed else {
         eprintln!("found {words:?}: expected WORKLOAD THREADS OPERATIONS, as `pair 2 1000000`");
         return ExitCode::from(2);
     };
-    println!("{}", nanoseconds(run, threads, operations));
+    println!("{}", nanoseconds(workload.run, threads, operations));
     ExitCode::SUCCESS
 }
 
-type Run = fn(usize);
-
-fn find(workload: &str) -> Option<Run> {
-    match workload {
-        "pair" => Some(pair_loop),
-        "replace" => Some(replace),
-        "json" => Some(json),
-        _ => None,
-    }
-}
-
 /// Wall time of the slowest of `threads`, started together, per operation of each.
-fn nanoseconds(run: Run, threads: usize, operations: usize) -> f64 {
+fn nanoseconds(run: fn(usize), threads: usize, operations: usize) -> f64 {
     let start = Barrier::new(threads);
     let slowest = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
@@ -77,90 +144,4 @@ fn nanoseconds(run: Run, threads: usize, operations: usize) -> f64 {
             .max()
     });
     slowest.unwrap_or_default().as_nanos() as f64 / operations as f64
-}
-
-/// Allocates and frees, over and over. Named so that callgrind can count inside it.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub fn pair_loop(operations: usize) {
-    for _ in 0..operations {
-        let address = take(black_box(64));
-        give(black_box(address), 64);
-    }
-}
-
-fn replace(operations: usize) {
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random as usize
-    };
-    let mut size = move || 8 + next() % 1017;
-    let mut blocks: Vec<(*mut u8, usize)> = (0..10_000)
-        .map(|_| {
-            let size = size();
-            (take(size), size)
-        })
-        .collect();
-    let mut place = 0;
-    for _ in 0..operations {
-        let size = size();
-        place = (place + size * 7919) % blocks.len();
-        let (address, old) = std::mem::replace(&mut blocks[place], (take(size), size));
-        give(address, old);
-    }
-    for (address, size) in blocks {
-        give(address, size);
-    }
-}
-
-fn json(operations: usize) {
-    let document = document();
-    for _ in 0..operations {
-        let value: serde_json::Value =
-            serde_json::from_str(black_box(&document)).unwrap_or_default();
-        drop(black_box(value));
-    }
-}
-
-/// Children with names, numbers and lists, as a service would send them.
-fn document() -> String {
-    let rooms = ["Acorns", "Beeches", "Cedars"];
-    let children: Vec<_> = (0..1000)
-        .map(|id| {
-            serde_json::json!({
-                "id": id,
-                "name": format!("Child {id:05}"),
-                "room": rooms[id % rooms.len()],
-                "days": [id % 2 == 0, true, false, id % 3 == 0, true],
-                "contacts": [
-                    { "name": format!("Contact {}", id * 2), "phone": format!("555-{id:04}") },
-                    { "name": format!("Contact {}", id * 2 + 1), "phone": null },
-                ],
-                "fee": id as f64 * 1.25,
-            })
-        })
-        .collect();
-    serde_json::Value::from(children).to_string()
-}
-
-#[inline(never)]
-fn take(size: usize) -> *mut u8 {
-    // SAFETY: the size is not 0 and far below the limit.
-    unsafe {
-        let address = alloc(Layout::from_size_align_unchecked(size, 8));
-        // A block that nobody writes to costs less than any real one.
-        if !address.is_null() {
-            address.write(1);
-        }
-        address
-    }
-}
-
-#[inline(never)]
-fn give(address: *mut u8, size: usize) {
-    // SAFETY: from `take` with this size, freed once.
-    unsafe { dealloc(address, Layout::from_size_align_unchecked(size, 8)) }
 }
