@@ -1,6 +1,6 @@
 //! `plimsoll::bench` on small work, and beside a bare loop and criterion: whether its times are theirs.
 //!
-//! `cargo bench --features bench --bench harness`: a program as users write one; its tests run it too.
+//! `cargo bench --features bench --bench harness`: a program as users write one.
 //! `cargo bench --features bench --bench harness -- beside`: the three ways to take the time, one
 //! after the other, several rounds.
 #![allow(missing_docs, clippy::print_stdout, reason = "a program")]

@@ -237,7 +237,8 @@ pub(super) mod decay {
         arenas().for_each(|number| set_arena(decay, number, milliseconds));
     }
 
-    /// As [`set`], and for the arenas that are being made meanwhile too. Starts a thread for a moment.
+    /// As [`set`], and for the arenas that are being made meanwhile too. Starts a thread for a moment, so it
+    /// allocates: at the start only.
     ///
     /// jemalloc makes an arena under one lock, which a thread takes at its first allocation, when it
     /// chooses its arena. Once a new thread has done so, every arena that was begun with the old default

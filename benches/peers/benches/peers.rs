@@ -58,7 +58,7 @@ const PEERS: [Peer; 10] = [
 struct Column {
     workload: &'static str,
     threads: usize,
-    /// Operations that take the bare allocator roughly 100 ms.
+    /// Of each thread in a run.
     operations: usize,
 }
 

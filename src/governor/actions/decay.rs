@@ -44,12 +44,13 @@ impl Decay {
 
     /// Puts back what [`tighten`](Self::tighten) found. `false` when nothing was tightened.
     pub(in crate::governor) fn restore(&mut self) -> bool {
-        use crate::governor::options::decay::{DIRTY, set_arena, set_for_all};
+        use crate::governor::options::decay::{DIRTY, set, set_arena};
         let Some(default) = self.default.take() else {
             return false;
         };
-        // Arenas that were made meanwhile get the default, as they would have.
-        set_for_all(DIRTY, default);
+        // Arenas that were made meanwhile get the default, as they would have. Memory may still be short:
+        // nothing here allocates, so no thread is started for an arena that is being made just now.
+        set(DIRTY, default);
         for &(arena, milliseconds) in &self.saved {
             set_arena(DIRTY, arena, milliseconds);
         }
