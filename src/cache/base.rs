@@ -13,6 +13,7 @@
 use super::due::NEVER;
 use super::statistics::{Cause, Counters, Gone};
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::mem::{forget, needs_drop, size_of};
@@ -115,6 +116,17 @@ impl Unit {
             SCALE
         }
     }
+
+    /// The bytes from which on an entry is heavier than this; 0 where every one is.
+    pub(super) fn bound(self, heaviest: u64) -> u64 {
+        if self.weight(0) > heaviest {
+            0
+        } else if self.counts_bytes {
+            heaviest / SCALE + 1
+        } else {
+            u64::MAX
+        }
+    }
 }
 
 impl<K, V> Weighter<K, Entry<V>> for Unit {
@@ -148,11 +160,11 @@ pub(super) enum Doing {
     #[default]
     Shrinking,
     /// An entry goes in, maybe over another of its key.
-    Putting,
-    /// An entry goes in where there was none.
-    Filling,
+    Inserting,
     /// One whose key has this hash goes in where there was none, and is likely too heavy.
     Refusing(u64),
+    /// That one was not let in.
+    Refused,
 }
 
 /// What one operation evicts, dropped after the lock.
@@ -161,8 +173,7 @@ pub(super) struct Evicted<K, V> {
     /// Not told of what is evicted while the capacity is made smaller: that is counted at once.
     pub(super) gone: Gone,
     /// An insertion evicts one or two, mostly.
-    few: [Option<(K, Entry<V>)>; 2],
-    more: Vec<(K, Entry<V>)>,
+    kept: SmallVec<[(K, Entry<V>); 2]>,
 }
 
 impl<K, V> Default for Evicted<K, V> {
@@ -177,9 +188,12 @@ impl<K, V> Evicted<K, V> {
         Evicted {
             doing,
             gone: Gone::default(),
-            few: [None, None],
-            more: Vec::new(),
+            kept: SmallVec::new(),
         }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.doing, Doing::Refused)
     }
 
     /// Drops what was kept. Of plain data there is nothing, and not even that is asked.
@@ -194,14 +208,24 @@ impl<K, V> Evicted<K, V> {
 
     #[inline]
     fn keep(&mut self, evicted: (K, Entry<V>)) {
-        match &mut self.few {
-            [place @ None, _] | [_, place @ None] => *place = Some(evicted),
-            _ => {
-                // On a full heap there may be no room to keep it: then it is dropped under the lock.
-                if self.more.len() < self.more.capacity() || self.more.try_reserve(64).is_ok() {
-                    self.more.push(evicted);
-                }
+        // On a full heap there may be no room to keep it: then it is dropped under the lock.
+        if self.kept.len() < self.kept.capacity() || self.kept.try_reserve(64).is_ok() {
+            self.kept.push(evicted);
+        }
+    }
+}
+
+impl<K: Hash, V> Noting<K, V> {
+    /// Apart: in the table's eviction it would take registers from every insertion.
+    #[cold]
+    #[inline(never)]
+    fn rarely(&self, state: &mut Evicted<K, V>, key: &K, bytes: u64) {
+        match state.doing {
+            Doing::Shrinking => self.counters.left(Cause::Pressure, bytes),
+            Doing::Refusing(hash) if hash == self.hashing.hash_one(key) => {
+                state.doing = Doing::Refused;
             }
+            _ => state.gone.add(bytes),
         }
     }
 }
@@ -218,12 +242,8 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
     #[inline]
     fn on_evict(&self, state: &mut Evicted<K, V>, key: K, entry: Entry<V>) {
         match state.doing {
-            Doing::Putting | Doing::Filling => state.gone.add(entry.bytes),
-            Doing::Shrinking => self.counters.left(Cause::Pressure, entry.bytes),
-            Doing::Refusing(hash) if hash == self.hashing.hash_one(&key) => {
-                state.gone.is_refused = true;
-            }
-            Doing::Refusing(_) => state.gone.add(entry.bytes),
+            Doing::Inserting => state.gone.add(entry.bytes),
+            _ => self.rarely(state, &key, entry.bytes),
         }
         // Plain data has nothing that must wait for the lock's end.
         if needs_drop::<(K, V)>() {

@@ -60,8 +60,8 @@ pub(super) struct Capacity {
     unit: Unit,
     /// The part of a shard that one entry may be at most.
     largest: f64,
-    /// The heaviest that is let in.
-    heaviest: AtomicU64,
+    /// An entry of fewer bytes may come in; 0 while none may.
+    bound: AtomicU64,
 }
 
 impl Capacity {
@@ -71,7 +71,7 @@ impl Capacity {
             shares,
             unit,
             largest,
-            heaviest: AtomicU64::new(0),
+            bound: AtomicU64::new(0),
         }
     }
 
@@ -88,7 +88,7 @@ impl Capacity {
     /// Whether an entry of so many bytes may come in.
     #[inline]
     pub(super) fn admits(&self, bytes: u64) -> bool {
-        self.unit.weight(bytes) <= self.heaviest.load(Ordering::Relaxed)
+        bytes < self.bound.load(Ordering::Relaxed)
     }
 
     /// Changes the limits, and what the table holds, before it comes back.
@@ -130,7 +130,8 @@ impl Capacity {
             a_shard = SINGLE;
         }
         let heaviest = ((a_shard as f64 * self.largest) as u64).clamp(a_shard.min(1), a_shard);
-        self.heaviest.store(heaviest, Ordering::Relaxed);
+        self.bound
+            .store(self.unit.bound(heaviest), Ordering::Relaxed);
         table.set_capacity(a_shard * table.num_shards() as u64);
     }
 }

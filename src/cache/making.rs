@@ -173,8 +173,7 @@ where
         let bytes = self.weight(&key, &value, kept);
         let expires = self.expires(ttl);
         let (Some(expires), true) = (expires, self.capacity.admits(bytes)) else {
-            self.counters.rejected();
-            self.take_out(&key, Cause::Replaced);
+            self.refuse(&key);
             return;
         };
         let entry = Entry {
@@ -182,11 +181,19 @@ where
             expires,
             bytes,
         };
-        let mut evicted = Evicted::by(Doing::Putting);
+        let mut evicted = Evicted::by(Doing::Inserting);
         self.table.insert_with_lifecycle(key, entry, &mut evicted);
         self.counters.inserted(bytes, evicted.gone);
         self.note_due(expires);
         evicted.finish();
+    }
+
+    /// What was not let in takes the place of what was there all the same.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, key: &K) {
+        self.counters.rejected();
+        self.take_out(key, Cause::Replaced);
     }
 
     /// Ends what a guard was had for, and answers the value.
@@ -207,12 +214,12 @@ where
         };
         // One that is too heavy is given to those who wait, and not held.
         let mut evicted = Evicted::by(if self.capacity.admits(bytes) {
-            Doing::Filling
+            Doing::Inserting
         } else {
             Doing::Refusing(self.hashing.hash_one(key))
         });
         let filled = guard.insert_with_lifecycle(entry, &mut evicted);
-        if filled.is_err() || evicted.gone.is_refused {
+        if filled.is_err() || evicted.is_refused() {
             self.counters.rejected();
         } else {
             self.counters.inserted(bytes, evicted.gone);
@@ -260,7 +267,7 @@ where
     /// After the entry is in the table.
     #[inline]
     fn note_due(&self, expires: u64) {
-        if self.due.lower(expires) && self.ttl.is_some() && !self.clock.is_manual() {
+        if expires != NEVER && self.due.lower(expires) && self.ttl.is_some() && !self.clock.is_manual() {
             sweeper::wake();
         }
     }

@@ -57,8 +57,6 @@ pub(super) struct Gone {
     /// How many of them made room; the others were the old value of the key.
     pub(super) to_make_room: u32,
     bytes: u64,
-    /// It was not let in itself.
-    pub(super) is_refused: bool,
 }
 
 impl Gone {
