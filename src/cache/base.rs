@@ -10,7 +10,7 @@
 //! The table rounds what it derives from its capacity (the part for what is often used), anew with
 //! every change of it. Weights are scaled by [`SCALE`], so that a thousand changes lose nothing.
 
-use super::due::NEVER;
+use super::stamp::{Stamp, Weight};
 use super::statistics::{Cause, Counters, Gone};
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use smallvec::SmallVec;
@@ -21,9 +21,6 @@ use std::sync::Arc;
 
 /// Of weights to bytes or entries.
 pub(super) const SCALE: u64 = 1 << 16;
-
-/// The most that an entry can weigh in bytes, 256 TiB: scaled, it still is a number of 64 bits.
-pub(super) const MOST_BYTES: u64 = u64::MAX / SCALE;
 
 /// Entries below which a cache is one shard. What a shard has no room for is evicted although others
 /// have, which a cache that is made for just what it is to hold would feel.
@@ -61,16 +58,19 @@ pub(super) type Table<K, V> =
 #[derive(Clone, Debug)]
 pub(super) struct Entry<V> {
     pub(super) value: V,
-    /// By the cache's clock; odd for a time to live that is not the cache's.
-    pub(super) expires: u64,
-    /// As counted against the capacity: at most [`MOST_BYTES`].
-    pub(super) bytes: u64,
+    pub(super) stamp: Stamp,
 }
 
 impl<V> Entry<V> {
     #[inline]
     pub(super) fn is_live(&self, now: impl FnOnce() -> u64) -> bool {
-        self.expires == NEVER || now() < self.expires
+        self.stamp.is_live(now)
+    }
+
+    /// As counted against the capacity.
+    #[inline]
+    pub(super) fn bytes(&self) -> u64 {
+        self.stamp.weight().bytes()
     }
 }
 
@@ -99,7 +99,7 @@ impl Unit {
     pub(super) fn bytes(least: u64) -> Unit {
         Unit {
             counts_bytes: true,
-            least: least.clamp(1, MOST_BYTES),
+            least: least.clamp(1, Weight::MOST_BYTES),
         }
     }
 
@@ -107,7 +107,7 @@ impl Unit {
         self.counts_bytes
     }
 
-    /// Of at most [`MOST_BYTES`]. The table asks three times for each entry that it evicts.
+    /// Of at most [`Weight::MOST_BYTES`]. The table asks three times for each entry that it evicts.
     #[inline]
     pub(super) fn weight(self, bytes: u64) -> u64 {
         if self.counts_bytes {
@@ -132,7 +132,7 @@ impl Unit {
 impl<K, V> Weighter<K, Entry<V>> for Unit {
     #[inline]
     fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
-        Unit::weight(*self, entry.bytes)
+        Unit::weight(*self, entry.bytes())
     }
 }
 
@@ -242,8 +242,8 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
     #[inline]
     fn on_evict(&self, state: &mut Evicted<K, V>, key: K, entry: Entry<V>) {
         match state.doing {
-            Doing::Inserting => state.gone.add(entry.bytes),
-            _ => self.rarely(state, &key, entry.bytes),
+            Doing::Inserting => state.gone.add(entry.bytes()),
+            _ => self.rarely(state, &key, entry.bytes()),
         }
         // Plain data has nothing that must wait for the lock's end.
         if needs_drop::<(K, V)>() {
@@ -325,8 +325,9 @@ mod tests {
 
     #[test]
     fn the_heaviest_entry_of_all_does_not_wrap() {
-        assert_eq!(Unit::bytes(u64::MAX).weight(MOST_BYTES), MOST_BYTES * SCALE);
-        assert_eq!(Unit::ENTRIES.weight(MOST_BYTES), SCALE);
+        let most = Weight::MOST_BYTES;
+        assert_eq!(Unit::bytes(u64::MAX).weight(most), most * SCALE);
+        assert_eq!(Unit::ENTRIES.weight(most), SCALE);
         assert_eq!(Unit::bytes(0).weight(0), SCALE);
     }
 }

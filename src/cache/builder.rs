@@ -173,9 +173,10 @@ where
 
     /// How long an entry is answered after it was made; for ever by default.
     ///
-    /// With a time of zero nothing is held. Times beyond 584 years are for ever. From one second on the
-    /// kernel's coarse clock is asked, by which an entry can go up to two of its ticks early (4 ms each,
-    /// mostly), and never late.
+    /// With a time of zero nothing is held, nor with one below 131 µs, to which times are rounded down.
+    /// What would expire later than 36 years after the machine's start, or the start of a
+    /// [`ManualClock`], is held for ever. From one second on the kernel's coarse clock is asked, by which
+    /// an entry can go up to two of its ticks early (4 ms each, mostly), and never late.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

@@ -103,8 +103,7 @@ impl Clock {
         }
     }
 
-    /// When what is made now expires; [`NEVER`] for a time to live beyond the clock's range, which is
-    /// 584 years.
+    /// When what is made now expires; [`NEVER`] for a time to live beyond the clock's range.
     pub(super) fn expiry(&self, now: u64, ttl: Duration) -> u64 {
         let ttl = nanoseconds(ttl);
         match now.checked_add(ttl) {

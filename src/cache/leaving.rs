@@ -31,7 +31,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (_, entry) = self.table.remove(key)?;
-        self.counters.left(Cause::Removed, entry.bytes);
+        self.counters.left(Cause::Removed, entry.bytes());
         let is_live = entry.is_live(|| self.clock.now());
         is_live.then_some(entry.value)
     }
@@ -68,7 +68,7 @@ where
     pub fn clear(&self) {
         self.invalidations.fetch_add(1, Ordering::AcqRel);
         for (_, entry) in self.table.drain() {
-            self.counters.left(Cause::Removed, entry.bytes);
+            self.counters.left(Cause::Removed, entry.bytes());
         }
     }
 
@@ -83,7 +83,7 @@ where
         let swept = self.retain(Cause::Expired, |_, entry| {
             let is_live = entry.is_live(|| now);
             if is_live {
-                first.set(first.get().min(entry.expires));
+                first.set(first.get().min(entry.stamp.expires()));
             }
             is_live
         });
@@ -151,13 +151,13 @@ where
         // It may have been replaced by now.
         let is_over = |entry: &Entry<V>| !entry.is_live(|| self.clock.now());
         if let Some((_, entry)) = self.table.remove_if(key, is_over) {
-            self.counters.left(Cause::Expired, entry.bytes);
+            self.counters.left(Cause::Expired, entry.bytes());
         }
     }
 
     pub(super) fn take_out(&self, key: &K, cause: Cause) {
         if let Some((_, entry)) = self.table.remove(key) {
-            self.counters.left(cause, entry.bytes);
+            self.counters.left(cause, entry.bytes());
         }
     }
 
@@ -168,7 +168,7 @@ where
             let is_kept = is_kept(key, entry);
             if !is_kept {
                 taken.set(taken.get() + 1);
-                self.counters.left(cause, entry.bytes);
+                self.counters.left(cause, entry.bytes());
             }
             is_kept
         });

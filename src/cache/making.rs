@@ -1,8 +1,9 @@
 //! The ways in: values that are handed over, and values that are made by one for many.
 
-use super::base::{Doing, Entry, Evicted, MOST_BYTES, Noting, Unit, slot_bytes};
+use super::base::{Doing, Entry, Evicted, Noting, Unit, slot_bytes};
 use super::due::NEVER;
 use super::pressure_cache::PressureCache;
+use super::stamp::{Stamp, Weight, rounded};
 use super::statistics::Cause;
 use super::sweeper;
 use super::weigh::{Kept, Metered, Weigh};
@@ -170,17 +171,15 @@ where
     }
 
     pub(super) fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
-        let bytes = self.weight(&key, &value, kept);
+        let weight = self.weight(&key, &value, kept);
+        let bytes = weight.bytes();
         let expires = self.expires(ttl);
         let (Some(expires), true) = (expires, self.capacity.admits(bytes)) else {
             self.refuse(&key);
             return;
         };
-        let entry = Entry {
-            value,
-            expires,
-            bytes,
-        };
+        let stamp = Stamp::new(expires, ttl != self.ttl, weight);
+        let entry = Entry { value, stamp };
         let mut evicted = Evicted::by(Doing::Inserting);
         self.table.insert_with_lifecycle(key, entry, &mut evicted);
         self.counters.inserted(bytes, evicted.gone);
@@ -200,18 +199,16 @@ where
     fn fill(&self, guard: Guard<'_, K, V>, key: &K, value: V, kept: Kept, before: u64) -> V {
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
-        let bytes = self.weight(key, &value, kept);
+        let weight = self.weight(key, &value, kept);
+        let bytes = weight.bytes();
         let is_stale = self.invalidations.load(Ordering::Acquire) != before;
         let Some(expires) = self.expires(self.ttl).filter(|_| !is_stale) else {
             // Others who wait make it anew: theirs is of the time after.
             self.counters.rejected();
             return answer;
         };
-        let entry = Entry {
-            value,
-            expires,
-            bytes,
-        };
+        let stamp = Stamp::new(expires, false, weight);
+        let entry = Entry { value, stamp };
         // One that is too heavy is given to those who wait, and not held.
         let mut evicted = Evicted::by(if self.capacity.admits(bytes) {
             Doing::Inserting
@@ -234,11 +231,11 @@ where
     }
 
     #[inline]
-    fn weight(&self, key: &K, value: &V, kept: Kept) -> u64 {
+    fn weight(&self, key: &K, value: &V, kept: Kept) -> Weight {
         match &self.weigh {
-            Weigh::By(weigh) => weigh(key, value).clamp(1, MOST_BYTES),
-            Weigh::Shallow => slot_bytes::<K, V>(),
-            Weigh::Measured => (slot_bytes::<K, V>() + kept.bytes()).min(MOST_BYTES),
+            Weigh::By(weigh) => Weight::of(weigh(key, value).max(1)),
+            Weigh::Shallow => const { Weight::of(slot_bytes::<K, V>()) },
+            Weigh::Measured => Weight::of(slot_bytes::<K, V>() + kept.bytes()),
         }
     }
 
@@ -255,19 +252,18 @@ where
     #[inline(never)]
     fn expires_after(&self, ttl: Duration) -> Option<u64> {
         let now = self.clock.now();
-        let expires = match self.clock.expiry(now, ttl) {
-            NEVER => NEVER,
-            // Rounded down, never late: even for the cache's own time to live, else odd.
-            expires if Some(ttl) == self.ttl => expires & !1,
-            expires => (expires & !1).saturating_sub(1),
-        };
+        let expires = rounded(self.clock.expiry(now, ttl));
         (expires > now).then_some(expires)
     }
 
     /// After the entry is in the table.
     #[inline]
     fn note_due(&self, expires: u64) {
-        if expires != NEVER && self.due.lower(expires) && self.ttl.is_some() && !self.clock.is_manual() {
+        if expires != NEVER
+            && self.due.lower(expires)
+            && self.ttl.is_some()
+            && !self.clock.is_manual()
+        {
             sweeper::wake();
         }
     }

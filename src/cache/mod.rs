@@ -73,6 +73,8 @@ mod making;
 #[cfg(not(plimsoll_loom))]
 mod pressure_cache;
 #[cfg(not(plimsoll_loom))]
+mod stamp;
+#[cfg(not(plimsoll_loom))]
 mod statistics;
 #[cfg(not(plimsoll_loom))]
 mod sweeper;

@@ -163,13 +163,14 @@ where
     }
 
     /// How old the oldest entry is, and all on the average: of entries with the cache's own time to live,
-    /// which tells when they were made. `None` when there is none. Looks at every entry, as a sweep does.
+    /// which tells when they were made, to 131 µs. `None` when there is none. Looks at every entry, as a
+    /// sweep does.
     pub fn ages(&self) -> Option<Ages> {
         let now = self.clock.now();
         let (count, sum, oldest) = (Cell::new(0u64), Cell::new(0u128), Cell::new(0));
         self.table.retain(|_, entry| {
-            let own = (entry.expires % 2 == 0).then_some(entry.expires);
-            if let Some(age) = own.and_then(|expires| self.clock.age(now, expires, self.ttl)) {
+            let made_for = (!entry.stamp.is_own()).then(|| entry.stamp.expires());
+            if let Some(age) = made_for.and_then(|expires| self.clock.age(now, expires, self.ttl)) {
                 count.set(count.get() + 1);
                 sum.set(sum.get() + u128::from(age));
                 oldest.set(oldest.get().max(age));
