@@ -2,12 +2,14 @@
 # A thousand tests with exact figures, run beside each other again and again, by `cargo test`'s harness
 # and by nextest: with Plimsoll, stats_alloc and dhat. Prints how many runs and tests failed, or never ended.
 #
-#   benches/peers/flakes.sh [RUNS]        200 when left out; nextest is left out where it is missing
+#   benches/peers/flakes.sh [RUNS] [OF PEERS]   200 and 20 when left out: theirs are long, and hardly one ends
+#
+# Without nextest, by `cargo test`'s harness only.
 #
 # The test threads are 8, however few the processors, so that tests do run beside each other.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-runs=${1:-200}
+runs=${1:-200} of_peers=${2:-20}
 
 cargo test --quiet --test thousand --no-run
 cargo test --quiet -p plimsoll-peers --test thousand_stats_alloc --test thousand_dhat --no-run
@@ -16,8 +18,9 @@ trap 'rm -f "$said"' EXIT
 
 # Runs the rest of its arguments that often. A run that has not ended after a minute is killed.
 again() { # name, way, command
-    local name=$1 way=$2 failed=0 hung=0 tests=0 status count
+    local name=$1 way=$2 failed=0 hung=0 tests=0 status count runs=$runs
     shift 2
+    [ "$name" = Plimsoll ] || runs=$of_peers
     for ((run = 0; run < runs; run++)); do
         status=0
         timeout --kill-after=5 "${patience:-60}" "$@" >"$said" 2>&1 || status=$?

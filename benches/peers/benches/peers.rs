@@ -73,15 +73,15 @@ const fn column(workload: &'static str, threads: usize, operations: usize) -> Co
 const COLUMNS: [Column; 12] = [
     column("pair", 1, 20_000_000),
     column("pair", 2, 20_000_000),
-    column("replace", 2, 2_000_000),
-    column("larson", 2, 2_000_000),
-    column("xmalloc", 2, 2_000_000),
-    column("scratch", 2, 2_000_000),
-    column("rptest", 2, 1_000_000),
-    column("json", 2, 50),
+    column("replace", 2, 5_000_000),
+    column("larson", 2, 8_000_000),
+    column("xmalloc", 2, 4_000_000),
+    column("scratch", 2, 4_000_000),
+    column("rptest", 2, 2_000_000),
+    column("json", 2, 100),
     column("json-large", 2, 1),
     column("regex", 2, 40),
-    column("sqlite", 2, 300),
+    column("sqlite", 2, 1_200),
     column("compiler", 2, 100),
 ];
 
