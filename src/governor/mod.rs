@@ -36,6 +36,7 @@ mod config;
 mod control;
 mod diagnosis;
 mod drill;
+mod environment;
 mod error;
 mod event;
 mod history;

@@ -4,6 +4,8 @@
 //! it does not even read `MALLOC_CONF`. So nothing here is believed: every option is read back,
 //! and what did not take effect is reported with what was wanted.
 
+#[cfg(feature = "jemalloc")]
+use super::environment;
 use std::fmt;
 
 /// What to ask of jemalloc. `None` leaves an option as it is.
@@ -118,7 +120,9 @@ const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 /// Sets what is wanted and reads everything back. Empty when jemalloc is not in use.
 #[cfg(feature = "jemalloc")]
 pub(super) fn apply(options: &JemallocOptions) -> Vec<EffectiveOption> {
-    apply_with(options, |name| std::env::var(name).ok())
+    apply_with(options, |name| {
+        environment::variable(name)?.into_string().ok()
+    })
 }
 
 #[cfg(not(feature = "jemalloc"))]

@@ -20,6 +20,7 @@ pub(super) use linux::{Wake, sources};
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
+    use crate::governor::environment::variable;
     use crate::governor::event::{EventKind, Fault};
     use crate::governor::shared::join;
     use std::fs::{File, OpenOptions};
@@ -111,7 +112,6 @@ mod linux {
 
     /// What to wait on: what the service manager names, or else the kernel's own.
     pub(in crate::governor) fn sources(roots: &Roots) -> Result<Vec<Source>, StartError> {
-        let variable = |name| std::env::var_os(name);
         let Some(watch) = variable("MEMORY_PRESSURE_WATCH") else {
             return Ok(trigger(roots).into_iter().collect());
         };

@@ -25,6 +25,12 @@ pub fn own() -> Option<(String, PathBuf)> {
 /// This binary in a role: it has a test of the name `role`, which asks for [`own`].
 pub fn command(role: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
+    play(&mut command, role, folder);
+    command
+}
+
+/// Has a copy of this binary play a role.
+pub fn play(command: &mut Command, role: &str, folder: &Path) {
     command
         .args(["--exact", "role", "--nocapture", "--test-threads", "1"])
         .env(ROLE, role)
@@ -32,7 +38,6 @@ pub fn command(role: &str, folder: &Path) -> Command {
         .env_remove("MEMORY_PRESSURE_WATCH")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command
 }
 
 /// Plays a role to its end, and answers the account.

@@ -9,6 +9,7 @@ pub(in crate::governor) use unix::Notifier;
 
 #[cfg(unix)]
 mod unix {
+    use crate::governor::environment::variable;
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::time::Duration;
 
@@ -25,7 +26,7 @@ mod unix {
         /// Reads `NOTIFY_SOCKET`. One that cannot be used is an error in words; the caller goes on
         /// without.
         pub(in crate::governor) fn from_environment() -> Result<Notifier, String> {
-            match std::env::var_os("NOTIFY_SOCKET") {
+            match variable("NOTIFY_SOCKET") {
                 None => Ok(Notifier(None)),
                 Some(name) => Notifier::to(name.as_encoded_bytes()),
             }

@@ -58,12 +58,6 @@ pub(super) fn owner_only() -> std::fs::OpenOptions {
 /// Whether the file is one that only this user can have written.
 #[cfg(unix)]
 pub(super) fn trusted(path: &Path) -> Result<bool, StateError> {
-    use std::os::unix::fs::MetadataExt;
-    let distrusted = |found: String, expected| StateError::Distrusted {
-        path: path.to_owned(),
-        found,
-        expected,
-    };
     let about = match std::fs::symlink_metadata(path) {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -74,17 +68,30 @@ pub(super) fn trusted(path: &Path) -> Result<bool, StateError> {
             });
         }
     };
-    // SAFETY: no arguments, no effect, cannot fail.
-    let own = unsafe { libc::geteuid() };
     if about.file_type().is_symlink() {
-        let found = "a symbolic link".to_owned();
-        return Err(distrusted(found, "a file of its own"));
+        return Err(StateError::Distrusted {
+            path: path.to_owned(),
+            found: "a symbolic link".to_owned(),
+            expected: "a file of its own",
+        });
     }
-    if about.uid() != own {
-        let found = format!("owned by user {}", about.uid());
-        return Err(distrusted(found, "one that belongs to this user"));
-    }
+    owned(path, &about)?;
     Ok(true)
+}
+
+/// Fails unless the file belongs to this user.
+#[cfg(unix)]
+fn owned(path: &Path, about: &std::fs::Metadata) -> Result<(), StateError> {
+    use std::os::unix::fs::MetadataExt;
+    // SAFETY: no arguments, no effect, cannot fail.
+    if about.uid() == unsafe { libc::geteuid() } {
+        return Ok(());
+    }
+    Err(StateError::Distrusted {
+        path: path.to_owned(),
+        found: format!("owned by user {}", about.uid()),
+        expected: "one that belongs to this user",
+    })
 }
 
 #[cfg(not(unix))]
@@ -113,6 +120,9 @@ pub(super) fn read(path: &Path, now: u64) -> Result<Option<Kept>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
+    // In a folder where others may write, another file may stand there by now.
+    #[cfg(unix)]
+    owned(path, &file.metadata().map_err(io)?)?;
     let mut bytes = Vec::new();
     file.take(BYTES as u64 + 1)
         .read_to_end(&mut bytes)
