@@ -5,6 +5,9 @@
     reason = "what a test found is part of its result"
 )]
 
+mod cache_model;
+
+use cache_model::{Settings, Step};
 use plimsoll::cache::{ManualClock, PressureCache, Weigh};
 use plimsoll::{Level, Plimsoll, Shrink};
 use proptest::prelude::*;
@@ -19,23 +22,6 @@ use std::time::{Duration, Instant};
 
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
-
-#[derive(Clone, Debug)]
-enum Step {
-    Insert(u8, u16),
-    InsertFor(u8, u16, u16),
-    Get(u8),
-    GetOrInsert(u8, u16),
-    Remove(u8),
-    InvalidateEven,
-    Clear,
-    Advance(u16),
-    Sweep,
-    Level(u8),
-    Entries(u8),
-    Bytes(u16),
-    FreeBytes(u16),
-}
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -56,140 +42,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A value that knows which insertion it is of.
-#[derive(Clone, Debug, PartialEq)]
-struct Value {
-    number: u64,
-    size: u64,
-}
-
-const LEVELS: [Level; 4] = [
-    Level::Normal,
-    Level::Optimise,
-    Level::Restart,
-    Level::Critical,
-];
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Against a model that never evicts: what the cache answers is what was put in last, and within its
-    /// time; what it holds is within both limits, under the share of the level, after every single call.
     #[test]
     fn what_is_answered_is_the_last_and_in_time_and_no_limit_is_exceeded(
         steps in prop::collection::vec(step(), 1..300),
         entries in 0u64..100,
         bytes in 0u64..20_000,
         ttl in 1u64..200,
-        // Weights above 16 KiB are rounded.
         scale in prop_oneof![Just(1u64), Just(999)],
     ) {
-        let clock = ManualClock::new();
-        let cache = PressureCache::<u8, Value>::builder("model")
-            .entries(entries)
-            .bytes(bytes * scale)
-            .weigh_by(move |_, value| value.size * scale)
-            .ttl(Duration::from_millis(ttl))
-            .clock(&clock)
-            .build()
-            .unwrap();
-        // By key: the last value, and when its time is over.
-        let mut model: HashMap<u8, (Value, u64)> = HashMap::new();
-        let (mut now, mut number) = (0u64, 0u64);
-        let (mut entries, mut bytes, mut share) = (entries, bytes * scale, 1.0);
-        for step in steps {
-            number += 1;
-            match step {
-                Step::Insert(key, size) => {
-                    let value = Value { number, size: size.into() };
-                    cache.insert(key, value.clone());
-                    model.insert(key, (value, now + ttl));
-                }
-                Step::InsertFor(key, size, ttl) => {
-                    let value = Value { number, size: size.into() };
-                    cache.insert_for(key, value.clone(), Duration::from_millis(ttl.into()));
-                    model.insert(key, (value, now + u64::from(ttl)));
-                }
-                Step::Get(key) => {
-                    let found = cache.get(&key);
-                    prop_assert_eq!(found.is_some(), cache.contains(&key));
-                    if let Some(found) = found {
-                        let (last, over) = &model[&key];
-                        prop_assert_eq!(&found, last);
-                        prop_assert!(now < *over, "answered at {now}, over at {over}");
-                    }
-                }
-                Step::GetOrInsert(key, size) => {
-                    let made = Value { number, size: size.into() };
-                    let found = cache.get_or_insert_with(&key, || made.clone());
-                    if found == made {
-                        model.insert(key, (made, now + ttl));
-                    } else {
-                        let (last, over) = &model[&key];
-                        prop_assert_eq!(&found, last);
-                        prop_assert!(now < *over);
-                    }
-                }
-                Step::Remove(key) => {
-                    if let Some(found) = cache.remove(&key) {
-                        let (last, over) = &model[&key];
-                        prop_assert_eq!(&found, last);
-                        prop_assert!(now < *over);
-                    }
-                    model.remove(&key);
-                    prop_assert!(!cache.contains(&key));
-                }
-                Step::InvalidateEven => {
-                    cache.invalidate_if(|key, _| key % 2 == 0);
-                    model.retain(|key, _| key % 2 == 1);
-                }
-                Step::Clear => {
-                    cache.clear();
-                    model.clear();
-                    prop_assert_eq!(cache.statistics().entries, 0);
-                }
-                Step::Advance(by) => {
-                    now += u64::from(by);
-                    clock.advance(Duration::from_millis(by.into()));
-                }
-                Step::Sweep => {
-                    cache.sweep();
-                    model.retain(|_, (_, over)| now < *over);
-                    prop_assert!(cache.statistics().entries <= model.len() as u64);
-                }
-                Step::Level(level) => {
-                    cache.shrink(LEVELS[usize::from(level)]);
-                    share = [1.0, 0.8, 0.8, 0.5][usize::from(level)];
-                }
-                Step::Entries(most) => {
-                    cache.set_entries(most.into()).unwrap();
-                    entries = most.into();
-                }
-                Step::Bytes(most) => {
-                    bytes = u64::from(most) * scale;
-                    cache.set_bytes(bytes).unwrap();
-                }
-                Step::FreeBytes(wanted) => {
-                    let before = cache.statistics().bytes;
-                    let wanted = u64::from(wanted) * scale;
-                    cache.free_bytes(wanted);
-                    let after = cache.statistics().bytes;
-                    prop_assert!(after + wanted <= before || after == 0 || wanted == 0
-                        || before - after > 0);
-                }
-            }
-            let found = cache.statistics();
-            let most = |limit: u64| (limit as f64 * share) as u64;
-            prop_assert!(found.entries <= most(entries), "{found:?}");
-            prop_assert!(found.bytes <= most(bytes), "{found:?}");
-            prop_assert_eq!(found.most_entries, Some(most(entries)));
-            prop_assert_eq!(found.most_bytes, Some(most(bytes)));
-            let left = found.evictions;
-            let left = left.capacity + left.pressure + left.expired + left.replaced + left.removed;
-            prop_assert_eq!(found.insertions - left, found.entries);
-        }
-        cache.clear();
-        prop_assert_eq!(cache.statistics().bytes, 0);
+        let settings = Settings { entries, bytes, ttl, scale };
+        cache_model::run(settings, steps);
     }
 }
 
