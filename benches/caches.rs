@@ -8,10 +8,10 @@
 //! Every access asks for a key, and puts it in where it is missing. All caches hash alike, count
 //! entries, hold `u64`, and allocate from the same allocator. `quick_cache-ttl` has a time to live by hand:
 //! an `Instant` with the value, looked at after the look-up. Hits are counted here, in one pass over an
-//! empty cache by one thread. Speed is that of warm caches, which pass over the trace in turn, round
-//! after round; a ratio is taken within a round, to `quick_cache`. Every round has caches of its own: how
-//! keys fall into a table is chance, and lasts as long as the cache. With two threads each takes half of
-//! the trace.
+//! empty cache by one thread. Speed is that of warm caches, which go over the trace in turn, slice by
+//! slice, so that sides that are compared run within some tens of milliseconds of each other; a ratio is
+//! taken within a slice, to `quick_cache`. Every round has caches of its own: how keys fall into a table
+//! is chance, and lasts as long as the cache. With two threads each takes half of a slice.
 //!
 //! `--only` names traces, caches, or both. A trace of one's own has a key a line, or, in a file
 //! that ends in `.lis`, the ARC traces' `start count …`: that many keys from there on. With `--check`
@@ -49,6 +49,9 @@ const KEYS: u64 = 100_000;
 /// Of the distinct keys of a trace.
 const SIZES: [f64; 3] = [0.01, 0.05, 0.2];
 const THREADS: [usize; 2] = [1, 2];
+/// Of a trace in a round. A slice has to be long enough that what the others have put into the
+/// processor's caches does not count.
+const SLICES: usize = 4;
 const TTL: Duration = Duration::from_secs(3600);
 
 /// What [`Options::is_checked`] asks for.
@@ -170,7 +173,7 @@ fn run(options: &Options) -> Result<(), String> {
     // Read first, so that a fault in it is told at once.
     let given = options.file.as_deref().map(given).transpose()?;
     println!(
-        "{}; medians of {} alternating rounds, least and most in brackets; quick_cache 0.7, moka 0.12 \
+        "{}; medians of {} rounds of {SLICES} slices with the sides in turns, least and most in brackets; quick_cache 0.7, moka 0.12 \
          (sync), lru 0.19 in a mutex, foyer-memory 0.22 (S3-FIFO); plimsoll-ttl has a time to live of an \
          hour.\n",
         machine(),
@@ -615,7 +618,7 @@ impl<K: Key> Trace<K> {
         (side, hits)
     }
 
-    /// Every side once, each time in another order.
+    /// Every side over every slice, each time in another order.
     fn round(
         &self,
         round: usize,
@@ -623,27 +626,32 @@ impl<K: Key> Trace<K> {
         (entries, distinct): (usize, &HashSet<&K>),
         all: &mut [Measured],
     ) {
+        let warm = |measured: &Measured| self.warm(measured.name, entries, distinct).0;
+        let sides: Vec<Box<dyn Side<K>>> = all.iter().map(warm).collect();
         let count = all.len();
-        for step in 0..count {
-            let turn = if round.is_multiple_of(2) {
-                step
-            } else {
-                count - 1 - step
-            };
-            let measured = &mut all[(turn + round / 2) % count];
-            let (side, _) = self.warm(measured.name, entries, distinct);
-            let seconds = self.seconds(&*side, threads);
-            measured.rates[place].push(self.accesses.len() as f64 / seconds / 1e6);
+        let slices = self.accesses.chunks(self.accesses.len().div_ceil(SLICES));
+        for (number, slice) in slices.enumerate() {
+            let turn = round * SLICES + number;
+            for step in 0..count {
+                let step = if turn.is_multiple_of(2) {
+                    step
+                } else {
+                    count - 1 - step
+                };
+                let side = (step + turn / 2) % count;
+                let seconds = self.seconds(&*sides[side], slice, threads);
+                all[side].rates[place].push(slice.len() as f64 / seconds / 1e6);
+            }
         }
     }
 
-    fn seconds(&self, side: &dyn Side<K>, threads: usize) -> f64 {
+    fn seconds(&self, side: &dyn Side<K>, slice: &[K], threads: usize) -> f64 {
         if threads == 1 {
             let begun = processor_time();
-            black_box(side.pass(self.way, &self.accesses));
+            black_box(side.pass(self.way, slice));
             return (processor_time() - begun).as_secs_f64();
         }
-        let parts = self.accesses.chunks(self.accesses.len().div_ceil(threads));
+        let parts = slice.chunks(slice.len().div_ceil(threads));
         let gate = Barrier::new(parts.len());
         // From the first one's begin to the last one's end.
         let times: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
@@ -690,7 +698,7 @@ struct Measured {
     name: &'static str,
     /// In per cent.
     hits: f64,
-    /// For each number of threads, round by round.
+    /// For each number of threads, slice by slice.
     rates: [Vec<f64>; THREADS.len()],
 }
 
@@ -703,7 +711,7 @@ impl Measured {
         }
     }
 
-    /// Round by round.
+    /// Slice by slice.
     fn ratio(&self, peer: &Measured, place: usize) -> Spread {
         let pairs = self.rates[place].iter().zip(&peer.rates[place]);
         Spread::of(pairs.map(|(own, other)| own / other))
