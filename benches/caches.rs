@@ -173,7 +173,8 @@ fn run(options: &Options) -> Result<(), String> {
     // Read first, so that a fault in it is told at once.
     let given = options.file.as_deref().map(given).transpose()?;
     println!(
-        "{}; medians of {} rounds of {SLICES} slices with the sides in turns, least and most in brackets; quick_cache 0.7, moka 0.12 \
+        "{}; medians of {} rounds of {SLICES} slices with the sides in turns, least and most in brackets; \
+         quick_cache 0.7, moka 0.12 \
          (sync), lru 0.19 in a mutex, foyer-memory 0.22 (S3-FIFO); plimsoll-ttl has a time to live of an \
          hour.\n",
         machine(),
