@@ -173,7 +173,8 @@ pub(super) struct Evicted<K, V> {
     /// Not told of what is evicted while the capacity is made smaller: that is counted at once.
     pub(super) gone: Gone,
     /// An insertion evicts one or two, mostly.
-    kept: SmallVec<[(K, Entry<V>); 2]>,
+    first: Option<(K, Entry<V>)>,
+    others: SmallVec<[(K, Entry<V>); 1]>,
 }
 
 impl<K, V> Default for Evicted<K, V> {
@@ -188,7 +189,8 @@ impl<K, V> Evicted<K, V> {
         Evicted {
             doing,
             gone: Gone::default(),
-            kept: SmallVec::new(),
+            first: None,
+            others: SmallVec::new(),
         }
     }
 
@@ -208,9 +210,17 @@ impl<K, V> Evicted<K, V> {
 
     #[inline]
     fn keep(&mut self, evicted: (K, Entry<V>)) {
+        match self.first {
+            None => self.first = Some(evicted),
+            Some(_) => self.keep_another(evicted),
+        }
+    }
+
+    #[inline(never)]
+    fn keep_another(&mut self, evicted: (K, Entry<V>)) {
         // On a full heap there may be no room to keep it: then it is dropped under the lock.
-        if self.kept.len() < self.kept.capacity() || self.kept.try_reserve(64).is_ok() {
-            self.kept.push(evicted);
+        if self.others.len() < self.others.capacity() || self.others.try_reserve(64).is_ok() {
+            self.others.push(evicted);
         }
     }
 }

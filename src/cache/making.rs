@@ -30,7 +30,7 @@ where
         self.put(key, value, Kept::default(), self.ttl);
     }
 
-    /// Puts a value in that expires after a time of its own.
+    /// Puts a value in that expires after a time of its own, kept to 131 µs; one below that is none.
     ///
     /// Where the cache has no time to live, the memory of such entries is given back on access and by
     /// [`sweep`](Self::sweep) only.
