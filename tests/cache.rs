@@ -82,7 +82,7 @@ fn no_limit_is_exceeded_by_many_threads() {
         let mut level = 0;
         while over.load(Ordering::Relaxed) < 3 {
             level += 1;
-            cache.shrink(LEVELS[level % 4]);
+            cache.shrink(cache_model::LEVELS[level % 4].0);
             let share = [1.0, 0.8, 0.8, 0.5][level % 4];
             // Sums of all threads, read while they insert: an insertion is counted before it is let in.
             let found = cache.statistics();

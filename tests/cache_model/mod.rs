@@ -42,7 +42,8 @@ struct Value {
     size: u64,
 }
 
-const LEVELS: [(Level, f64); 4] = [
+/// With the share of its capacity that each leaves a cache.
+pub const LEVELS: [(Level, f64); 4] = [
     (Level::Normal, 1.0),
     (Level::Optimise, 0.8),
     (Level::Restart, 0.8),
