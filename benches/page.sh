@@ -10,7 +10,7 @@ shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 page=BENCHMARKS.md
 
-# name | title | command | what it tells
+# name | title | command | what it tells | where its figures begin, if it says more
 sections=(
     "peers|Beside its peers|cargo bench -p plimsoll-peers --bench peers|Each crate is the global allocator of a
 program of its own. Ratios are to the bare allocator inside, taken within a round; the last column but one
@@ -20,7 +20,7 @@ tests, and their time beside bare jemalloc's."
     "flakes|A thousand tests beside each other|benches/peers/flakes.sh|Each test asserts exact figures; 200 runs of
 a thousand of them, by both harnesses."
     "harness|The benchmark harness's times|cargo bench --features bench --bench harness -- beside|\`plimsoll::bench\`
-counts allocations while the clock runs. Its time beside a bare loop's and criterion's."
+counts allocations while the clock runs. Its time beside a bare loop's and criterion's.|nanoseconds, medians"
     "hot_path|Call by call|cargo bench --bench hot_path|Each method of the allocator over the bare one, in one
 program."
     "caches|Caches|cargo bench --features full --bench caches|Hits and speed on the same traces; ratios are to
@@ -57,8 +57,8 @@ kept() { # name
     sed -n "/^<!-- $1 -->$/,/^<!-- end of $1 -->$/p" "$page" | sed '1d;$d'
 }
 
-measured() { # name, title, command, what it tells
-    local command=$3
+measured() { # name, title, command, what it tells, begin
+    local command=$3 begin=${5:-}
     echo "page.sh: $command" >&2
     # What is compiled first is not a figure, and what a bench says of its progress is not either.
     # shellcheck disable=SC2086 # words
@@ -67,6 +67,7 @@ measured() { # name, title, command, what it tells
         echo "page.sh: $command failed" >&2
         return 1
     }
+    [ -z "$begin" ] || sed -i -n "/^$begin/,\$p" "$folder/figures"
     printf '## %s\n\n%s\n\n`%s`  \n%s, %s.\n\n' "$2" "$4" "$command" "$machine" "$(date -u +%Y-%m-%d)"
     # Tables are for the page, anything else is shown as it was printed.
     if grep -q '^|' "$folder/figures"; then
@@ -77,17 +78,18 @@ measured() { # name, title, command, what it tells
 }
 
 for section in "${sections[@]}"; do
-    IFS='|' read -r -d '' name title command text <<<"$section" || true
+    IFS='|' read -r -d '' name title command text begin <<<"$section" || true
     if [[ " ${wanted[*]} " == *" $name "* ]]; then
-        measured "$name" "$title" "$command" "${text%$'\n'}" >"$folder/$name"
+        measured "$name" "$title" "$command" "${text%$'\n'}" "${begin%$'\n'}" >"$folder/$name"
     else
         kept "$name" >"$folder/$name"
     fi
 done
 
 {
-    printf '# Benchmarks\n\nMade by `benches/page.sh`, section by section; it is not written by hand. %s\n' \
-        'The machine is small and shared, so read ratios, which are of one run with the sides in turns, and their spread.'
+    printf '# Benchmarks\n\n%s\n%s\n' \
+        'Made by `benches/page.sh`, section by section; it is not written by hand. The machine is small and shared:' \
+        'read ratios, which are of one run with the sides in turns, and their spread.'
     for name in "${names[@]}"; do
         [ -s "$folder/$name" ] || continue
         printf '\n<!-- %s -->\n' "$name"
