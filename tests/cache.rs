@@ -82,8 +82,8 @@ fn no_limit_is_exceeded_by_many_threads() {
         let mut level = 0;
         while over.load(Ordering::Relaxed) < 3 {
             level += 1;
-            cache.shrink(cache_model::LEVELS[level % 4].0);
-            let share = [1.0, 0.8, 0.8, 0.5][level % 4];
+            let (lasting, share) = cache_model::LEVELS[level % 4];
+            cache.shrink(lasting);
             // Sums of all threads, read while they insert: an insertion is counted before it is let in.
             let found = cache.statistics();
             assert!(found.entries <= (4000.0 * share) as u64, "{found:?}");

@@ -18,8 +18,6 @@ use std::process::Command;
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
 
-/// `nobody` on every Linux.
-const OTHER: u32 = 65534;
 const BEFORE: &str = "what stood there";
 
 /// Not a test: what starts a monitor with the environment that it was given.
@@ -79,5 +77,8 @@ fn where_to_write_is_not_taken_from_who_has_fewer_rights() {
     };
     // Who has the right writes to both: so this test can fail.
     assert_eq!(written(folder().path(), 0o755, 0), (true, true));
-    assert_eq!(written(folder().path(), 0o4755, OTHER), (false, false));
+    assert_eq!(
+        written(folder().path(), 0o4755, roles::OTHER),
+        (false, false)
+    );
 }

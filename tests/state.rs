@@ -5,6 +5,7 @@
     reason = "what a test found is part of its result"
 )]
 
+mod roles;
 mod truth;
 
 use plimsoll::{EventKind, Monitor, Plimsoll, Restart, RestartError};
@@ -16,13 +17,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use roles::OTHER;
+
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
 
 const FOLDER: &str = "PLIMSOLL_TEST_FOLDER";
-
-/// `nobody` on every Linux.
-const OTHER: u32 = 65534;
 
 /// Not a test: what the other user runs. Starts with the state file, and says what it hears.
 #[test]

@@ -169,8 +169,8 @@ where
         let now = self.clock.now();
         let (count, sum, oldest) = (Cell::new(0u64), Cell::new(0u128), Cell::new(0));
         self.table.retain(|_, entry| {
-            let made_for = (!entry.stamp.is_own()).then(|| entry.stamp.expires());
-            if let Some(age) = made_for.and_then(|expires| self.clock.age(now, expires, self.ttl)) {
+            let expires = (!entry.stamp.has_own_ttl()).then(|| entry.stamp.expires());
+            if let Some(age) = expires.and_then(|expires| self.clock.age(now, expires, self.ttl)) {
                 count.set(count.get() + 1);
                 sum.set(sum.get() + u128::from(age));
                 oldest.set(oldest.get().max(age));

@@ -5,19 +5,19 @@
 //!
 //! ```text
 //! 63                      21    20    19      14 13        0
-//! expires, in grains, or all 1  own   exponent   significand
+//! expires, in grains, or all 1  ttl   exponent   significand
 //! ```
 //!
-//! *Own* is a time to live that is not the cache's.
+//! *ttl* tells a time to live of the entry's own, which is not the cache's.
 
 use super::due::NEVER;
 
 /// Nanoseconds that times are rounded down to, 131 µs: 43 bits of them are 36 years.
-pub(super) const GRAIN: u64 = 1 << 17;
+const GRAIN: u64 = 1 << 17;
 
 const WEIGHT_BITS: u32 = 20;
 const SIGNIFICAND_BITS: u32 = 14;
-const OWN: u64 = 1 << WEIGHT_BITS;
+const OWN_TTL: u64 = 1 << WEIGHT_BITS;
 const TIME_BITS: u32 = WEIGHT_BITS + 1;
 /// From here on a stamp never expires.
 const FOR_EVER: u64 = u64::MAX << TIME_BITS;
@@ -49,7 +49,7 @@ impl Weight {
             Weight::MOST_BYTES
         };
         let exponent = bytes.ilog2() + 1 - SIGNIFICAND_BITS;
-        // May carry into the exponent, whose significand is then 0 instead of one half.
+        // Rounded up it may have a digit too many: a zero, which the next exponent stands for.
         let significand = bytes.div_ceil(1 << exponent);
         if significand < 1 << SIGNIFICAND_BITS {
             Weight(exponent << SIGNIFICAND_BITS | significand as u32)
@@ -71,13 +71,13 @@ pub(super) struct Stamp(u64);
 impl Stamp {
     /// Of a time that [`rounded`] has rounded.
     #[inline]
-    pub(super) const fn new(expires: u64, is_own: bool, weight: Weight) -> Stamp {
+    pub(super) const fn new(expires: u64, has_own_ttl: bool, weight: Weight) -> Stamp {
         let time = if expires == NEVER {
             FOR_EVER
         } else {
             (expires / GRAIN) << TIME_BITS
         };
-        let own = if is_own { OWN } else { 0 };
+        let own = if has_own_ttl { OWN_TTL } else { 0 };
         Stamp(time | own | weight.0 as u64)
     }
 
@@ -92,13 +92,13 @@ impl Stamp {
     }
 
     /// Whether its time to live is not the cache's.
-    pub(super) const fn is_own(self) -> bool {
-        self.0 & OWN != 0
+    pub(super) const fn has_own_ttl(self) -> bool {
+        self.0 & OWN_TTL != 0
     }
 
     #[inline]
     pub(super) const fn weight(self) -> Weight {
-        Weight(self.0 as u32 & (OWN as u32 - 1))
+        Weight(self.0 as u32 & (OWN_TTL as u32 - 1))
     }
 
     #[inline]
@@ -156,11 +156,11 @@ mod tests {
         }
 
         #[test]
-        fn a_stamp_keeps_its_parts(expires: u64, is_own: bool, bytes in 0..1u64 << 48) {
+        fn a_stamp_keeps_its_parts(expires: u64, has_own_ttl: bool, bytes in 0..1u64 << 48) {
             let (expires, weight) = (rounded(expires), Weight::of(bytes));
-            let stamp = Stamp::new(expires, is_own, weight);
+            let stamp = Stamp::new(expires, has_own_ttl, weight);
             prop_assert_eq!(stamp.expires(), expires);
-            prop_assert_eq!(stamp.is_own(), is_own);
+            prop_assert_eq!(stamp.has_own_ttl(), has_own_ttl);
             prop_assert_eq!(stamp.weight(), weight);
         }
 

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 pub const MIB: u64 = 1 << 20;
 pub const LIMIT: u64 = 100 * MIB;
 
+/// `nobody` on every Linux.
+pub const OTHER: u32 = 65534;
+
 const ROLE: &str = "PLIMSOLL_TEST_ROLE";
 const FOLDER: &str = "PLIMSOLL_TEST_FOLDER";
 
