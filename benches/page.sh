@@ -17,8 +17,8 @@ program of its own. Ratios are to the bare allocator inside, taken within a roun
 is the geometric mean of the medians of real programs, the last counts instructions under callgrind."
     "swap|Programs with two lines changed|benches/peers/swap.sh|Programs of the registry over Plimsoll: their own
 tests, and their time beside bare jemalloc's."
-    "flakes|A thousand tests beside each other|benches/peers/flakes.sh|Each test asserts exact figures; 200 runs of
-a thousand of them, by both harnesses."
+    "flakes|A thousand tests beside each other|benches/peers/flakes.sh 200 5|Each test asserts exact figures. A thousand of
+them, 200 times by both harnesses; over the peers 5 times, for a run that does not end is given a minute."
     "harness|The benchmark harness's times|cargo bench --features bench --bench harness -- beside|\`plimsoll::bench\`
 counts allocations while the clock runs. Its time beside a bare loop's and criterion's.|nanoseconds, medians"
     "hot_path|Call by call|cargo bench --bench hot_path|Each method of the allocator over the bare one, in one
