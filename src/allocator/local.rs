@@ -7,8 +7,8 @@
 //! 2. *Owner.* The pointer names the thread's own block. Nearly every call finds no event due and
 //!    ends in [`Block::alloc`] or [`Block::try_free`].
 //! 3. *Departed.* A pthread key's destructor hands the block back. Keys are destroyed in rounds,
-//!    after all destructors of Rust's thread-locals; ours re-arms itself until the last round, so
-//!    that what other keys' destructors free is still counted in the block. The pointer then names
+//!    after all destructors of Rust's thread-locals; ours re-arms itself until the last round but one,
+//!    so that what other keys' destructors free is still counted in the block. The pointer then names
 //!    [`GONE`], whose events are always due too, and whatever still comes goes to the shared block.
 //!
 //! A thread for which no block could be had goes from *fresh* straight to the shared block, and
@@ -430,6 +430,10 @@ mod platform {
     /// POSIX requires to be at least 4).
     const ROUNDS: usize = 4;
 
+    /// The round in which a thread hands its block back. ThreadSanitizer ends a thread in the last one,
+    /// and nothing that is compiled for it may run after that.
+    const LAST: usize = ROUNDS - 1;
+
     /// The key plus one.
     static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
     static FORK_HOOKED: OnceBool = OnceBool::new();
@@ -477,7 +481,7 @@ mod platform {
     /// One round of key destruction; `value` is its number.
     unsafe extern "C" fn round(value: *mut c_void) {
         let number = value.addr();
-        if number < ROUNDS
+        if number < LAST
             && let Some(key) = key()
         {
             // SAFETY: the key was created and is never deleted.

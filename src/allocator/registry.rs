@@ -297,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_handed_back_block_is_the_next_one_taken_and_runs_on() {
-        let registry = Box::leak(Box::new(Registry::new()));
+        static REGISTRY: Registry = Registry::new();
+        let registry = &REGISTRY;
         let first = registry.take(1, 0).expect("the first chunk is static");
         first.alloc(100);
         registry.give_back(first);
@@ -313,7 +314,8 @@ mod tests {
 
     #[test]
     fn more_threads_than_the_first_chunk_holds_are_each_counted() {
-        let registry = Box::leak(Box::new(Registry::new()));
+        static REGISTRY: Registry = Registry::new();
+        let registry = &REGISTRY;
         let blocks: Vec<_> = (0..1000).map(|id| registry.take(id, 0).unwrap()).collect();
         for block in &blocks {
             block.alloc(3);

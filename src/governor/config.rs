@@ -186,7 +186,7 @@ impl MonitorBuilder {
     /// Calls this with every event, on a thread of the monitor's own for that; all that are
     /// registered run, in their order. One that takes long holds up the others and the log, and in
     /// the end loses events, but neither the monitor nor its actions. A panic is caught and
-    /// reported.
+    /// reported; where a program is built with `panic = "abort"` it ends the process.
     pub fn on_event(mut self, callback: impl Fn(&Event) + Send + 'static) -> MonitorBuilder {
         self.callbacks.push(Box::new(callback));
         self
@@ -213,6 +213,12 @@ impl MonitorBuilder {
     /// [`StartError`] with every fault that was found, not only the first.
     pub fn start(self) -> Result<Monitor, StartError> {
         Monitor::start(self)
+    }
+
+    /// What [`start`](Self::start) checks first, without starting.
+    #[doc(hidden)]
+    pub fn fuzz_faults(&self) -> Vec<ConfigFault> {
+        self.faults()
     }
 
     /// Every setting that makes no sense.

@@ -17,7 +17,7 @@ impl Frame {
     )]
     pub(super) fn new(function: Option<String>, file: Option<String>, line: Option<u32>) -> Frame {
         Frame {
-            function: function.unwrap_or_else(|| "?".into()),
+            function: function.map_or_else(|| "?".into(), |name| plain(&name)),
             file,
             line: line.unwrap_or(0),
         }
@@ -51,6 +51,57 @@ impl Frame {
         let file = self.file.as_deref().unwrap_or("");
         file.is_empty() || file.contains("/registry/src/") || file.contains("/git/checkouts/")
     }
+}
+
+/// A function's name as both ways of rustc to mangle it tell it: without generic arguments, which only
+/// the newer one has, so that messages do not change with the compiler.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once("::<") {
+        plain.push_str(before);
+        match bracketed(&rest[before.len() + 2..]) {
+            Some((arguments, after)) if !arguments.starts_with("impl ") => rest = after,
+            _ => {
+                plain.push_str("::<");
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    // An inherent method's type.
+    if let Some((path, after)) = bracketed(&plain)
+        && path.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && !path.contains(" as ")
+    {
+        plain = format!("{path}{after}");
+    }
+    while let Some(at) = plain.find("{closure#")
+        && let Some(length) = plain[at..].find('}')
+    {
+        plain.replace_range(at..=at + length, "{{closure}}");
+    }
+    plain
+}
+
+/// What stands between a bracket at the beginning and its partner, and what comes after that.
+fn bracketed(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('<')?;
+    let mut depth = 1;
+    let mut before = ' ';
+    for (at, sign) in inside.char_indices() {
+        match sign {
+            '<' => depth += 1,
+            // That of an arrow closes nothing.
+            '>' if before != '-' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&inside[..at], &inside[at + 1..]));
+        }
+        before = sign;
+    }
+    None
 }
 
 /// Whether a path begins in one of these crates; `<T as …>` counts by its `T`.
@@ -164,6 +215,29 @@ mod tests {
             "src/service.rs:7 in service::answer, from src/main.rs:7"
         );
         assert_eq!(users[0].to_string(), "json-1.0/src/lib.rs:7 in json::parse");
+    }
+
+    #[test]
+    fn both_manglings_give_one_name() {
+        for (mangled, expected) in [
+            ("json::parse", "json::parse"),
+            (
+                "json::parse::<(), fn(u8) -> json::Value<u8>>::{closure#0}::{closure#12}",
+                "json::parse::{{closure}}::{{closure}}",
+            ),
+            ("json::parse::{{closure}}", "json::parse::{{closure}}"),
+            ("<json::Reader<u8>>::next::<u8>", "json::Reader<u8>::next"),
+            (
+                "<json::Reader<u8> as json::Source>::next",
+                "<json::Reader<u8> as json::Source>::next",
+            ),
+            ("json::<impl [T]>::first", "json::<impl [T]>::first"),
+            ("<[u8]>::first", "<[u8]>::first"),
+            ("json::parse::<broken", "json::parse::<broken"),
+            ("{closure#", "{closure#"),
+        ] {
+            assert_eq!(plain(mangled), expected);
+        }
     }
 
     #[test]

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The tests of the core under tools that watch memory and threads, over the system's allocator, which
+# they know. Not a part of `tests/run.sh`: it compiles everything anew for each sanitizer.
+#
+#   tests/sanitizers.sh [address] [thread] [memcheck]        all when left out
+#
+# address    accesses and leaks. The tests of `plimsoll::testing` leak on purpose: there only accesses.
+# thread     races. The standard library is not compiled for it, so what it says of std is not ours:
+#            a report counts where one of the three innermost frames of an access is this crate's. Programs whose
+#            threads free in the last round of their keys' destructors it cannot run: it has ended them by then.
+# memcheck   valgrind, which also sees what the C library does.
+#
+# Not used: helgrind and drd, which take every atomic load and store for a race; memory, which wants all of std
+# compiled for it. Lock-free protocols are explored by loom instead, see `.ci/run`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+step() { printf '\n== %s\n' "$*"; }
+
+# Sanitizers are unstable options, which the stable compiler takes only when told so.
+sanitized() { # sanitizer, options, cargo's arguments
+    local sanitizer=$1 options=$2
+    shift 2
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$sanitizer $options" CARGO_TARGET_DIR=target/$sanitizer \
+        cargo test --target "$(rustc -vV | sed -n 's/^host: //p')" --no-default-features \
+        --features 'cache batch rayon testing' "$@"
+}
+
+address() {
+    step 'address and leaks'
+    sanitized address '' --lib --test allocator --test exactness --test behaviours --test fork --test cache
+    ASAN_OPTIONS=detect_leaks=0 sanitized address '' --test testing
+}
+
+thread() {
+    step 'threads'
+    local said
+    said=$(mktemp)
+    TSAN_OPTIONS='halt_on_error=0 exitcode=0' \
+        sanitized thread -Cunsafe-allow-abi-mismatch=sanitizer --lib --test exactness >"$said" 2>&1 || {
+        cat "$said" >&2
+        return 1
+    }
+    grep '^test result' "$said"
+    # The frames of an access follow a line that begins so.
+    if grep -A3 -E '^  (Previous )?(atomic )?([Ww]rite|[Rr]ead) of size' "$said" |
+        grep -E '#[0-2] (<&?)?plimsoll::'; then
+        cat "$said" >&2
+        echo 'sanitizers.sh: a race in this crate' >&2
+        return 1
+    fi
+    rm "$said"
+}
+
+memcheck() {
+    step 'memcheck'
+    command -v valgrind >/dev/null || {
+        echo 'sanitizers.sh: valgrind is missing: install it (Debian: apt-get install valgrind)' >&2
+        return 1
+    }
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --error-exitcode=9 --leak-check=no --max-threads=5000 --quiet'
+    cargo test --no-default-features --lib allocator::
+    cargo test --no-default-features --test allocator --test fork
+}
+
+for name in "${@:-all}"; do
+    case $name in
+    all)
+        address
+        thread
+        memcheck
+        ;;
+    address | thread | memcheck) "$name" ;;
+    *)
+        echo "sanitizers.sh: \`$name\`: expected address, thread or memcheck" >&2
+        exit 2
+        ;;
+    esac
+done
