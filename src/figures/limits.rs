@@ -165,8 +165,7 @@ impl LimitReader {
             }
         }
         let text = small_file::read(&self.meminfo_path, &mut buffer)?;
-        let bytes = kilobytes(&self.meminfo_path, text, "MemTotal")?
-            .ok_or_else(|| FigureError::missing(&self.meminfo_path, "MemTotal"))?;
+        let bytes = physical_memory(&self.meminfo_path, text)?;
         let source = LimitSource::PhysicalMemory;
         each(Limit { bytes, source }, Some(&self.meminfo_path));
         Ok(())
@@ -234,6 +233,19 @@ fn resource_limit(path: &Path, text: &[u8], row: &'static str) -> Result<Option<
     }
 }
 
+/// What `/proc/meminfo` says the machine has.
+fn physical_memory(path: &Path, text: &[u8]) -> Result<u64, FigureError> {
+    match kilobytes(path, text, "MemTotal")? {
+        Some(0) => Err(FigureError::malformed(
+            path,
+            b"MemTotal: 0 kB",
+            "a machine with more than 0 bytes of memory",
+        )),
+        Some(bytes) => Ok(bytes),
+        None => Err(FigureError::missing(path, "MemTotal")),
+    }
+}
+
 /// Reads arbitrary bytes as the files that limits are found in and read from: must not panic.
 #[doc(hidden)]
 pub fn fuzz_parse(groups: &[u8], mounts: &[u8], value: &[u8]) {
@@ -241,7 +253,7 @@ pub fn fuzz_parse(groups: &[u8], mounts: &[u8], value: &[u8]) {
     let path = Path::new("fuzz");
     let _ = group_limit(path, value);
     let _ = resource_limit(path, value, "Max address space");
-    let _ = kilobytes(path, value, "MemTotal");
+    let _ = physical_memory(path, value);
 }
 
 #[cfg(test)]
@@ -416,10 +428,12 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_at_all_is_an_error_and_not_an_ocean() {
-        let tree = machine(&[("/proc/meminfo", "MemFree: 1 kB\n")]);
-        let said = reader(&tree, None).read().unwrap_err().to_string();
-        assert!(said.contains("MemTotal"), "{said}");
+    fn no_limit_at_all_is_an_error_and_not_an_ocean_or_nothing() {
+        for text in ["MemFree: 1 kB\n", "MemTotal: 0 kB\n"] {
+            let tree = machine(&[("/proc/meminfo", text)]);
+            let said = reader(&tree, None).read().unwrap_err().to_string();
+            assert!(said.contains("MemTotal"), "{said}");
+        }
     }
 
     #[test]

@@ -93,3 +93,9 @@ pub use timeline::{Moment, Stretch};
 
 #[doc(hidden)]
 pub use restart::fuzz_parse as fuzz_state;
+#[cfg(unix)]
+#[doc(hidden)]
+pub use restart::{fuzz_names, fuzz_notify};
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use wake::fuzz_parse as fuzz_wake;

@@ -18,14 +18,20 @@ use std::thread::Thread;
 pub(super) use linux::{Wake, sources};
 
 #[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use linux::fuzz_parse;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use super::*;
     use crate::governor::environment::variable;
     use crate::governor::event::{EventKind, Fault};
     use crate::governor::shared::join;
+    use std::ffi::OsStr;
     use std::fs::{File, OpenOptions};
     use std::io::{self, Read, Seek, Write};
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
@@ -116,16 +122,28 @@ mod linux {
             return Ok(trigger(roots).into_iter().collect());
         };
         let write = variable("MEMORY_PRESSURE_WRITE").unwrap_or_default();
-        match named(Path::new(&watch), write.as_encoded_bytes()) {
+        named_or_own(roots, Path::new(&watch), write.as_encoded_bytes())
+    }
+
+    /// What is named, or the kernel's own where that cannot be used.
+    fn named_or_own(roots: &Roots, watch: &Path, write: &[u8]) -> Result<Vec<Source>, StartError> {
+        match named(watch, write) {
             Ok(sources) => Ok(sources),
             Err(Refused::Nonsense(error)) => Err(error),
             // As where control groups are read-only: no reason for a service not to start.
             Err(Refused::Io(error)) => {
-                let watch = watch.to_string_lossy();
+                let watch = watch.display();
                 tracing::warn!(%error, %watch, "MEMORY_PRESSURE_WATCH cannot be used");
                 Ok(trigger(roots).into_iter().collect())
             }
         }
+    }
+
+    /// Takes arbitrary values of `MEMORY_PRESSURE_WATCH` and `MEMORY_PRESSURE_WRITE`: how many
+    /// sources there are then. Writes to what is named, as the protocol has it.
+    #[doc(hidden)]
+    pub fn fuzz_parse(roots: &Roots, watch: &Path, write: &[u8]) -> Result<usize, StartError> {
+        named_or_own(roots, watch, write).map(|sources| sources.len())
     }
 
     /// Why there is nothing to wait on.
@@ -145,12 +163,14 @@ mod linux {
 
     /// The kernel's trigger, of the own group if it has one. Where there is none, there is none.
     fn trigger(roots: &Roots) -> Option<Source> {
-        let own = std::fs::read_to_string(roots.proc().join("self/cgroup"))
+        let own = std::fs::read(roots.proc().join("self/cgroup"))
             .ok()
             .and_then(|groups| {
-                let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-                let file = "fs/cgroup".to_owned() + "/" + path + "/memory.pressure";
-                Some(roots.sys().join(file))
+                let mut lines = groups.split(|&byte| byte == b'\n');
+                let group = lines.find_map(|line| line.strip_prefix(b"0::/"))?;
+                // A name is bytes, not text.
+                let folder = roots.sys().join("fs/cgroup").join(OsStr::from_bytes(group));
+                Some(folder.join("memory.pressure"))
             });
         let whole = roots.proc().join("pressure/memory");
         own.into_iter().chain([whole]).find_map(|path| {
@@ -371,6 +391,23 @@ mod linux {
             let mut told = [0; 20];
             manager.accept().unwrap().0.read_exact(&mut told).unwrap();
             assert_eq!(told, TRIGGER);
+        }
+
+        #[test]
+        fn the_own_group_is_asked_whatever_bytes_its_name_has() {
+            let tree = tempfile::tempdir().unwrap();
+            let roots = Roots::new(tree.path().join("proc"), tree.path().join("sys"));
+            let group = roots
+                .sys()
+                .join("fs/cgroup")
+                .join(OsStr::from_bytes(b"a\xffb"));
+            std::fs::create_dir_all(roots.proc().join("self")).unwrap();
+            std::fs::create_dir_all(&group).unwrap();
+            std::fs::write(roots.proc().join("self/cgroup"), b"5:cpu:/\n0::/a\xffb\n").unwrap();
+            let file = group.join("memory.pressure");
+            std::fs::write(&file, "").unwrap();
+            assert!(trigger(&roots).is_some());
+            assert_eq!(std::fs::read(&file).unwrap(), TRIGGER);
         }
 
         fn polled(source: &mut Source) -> Heard {

@@ -68,6 +68,8 @@ mod server;
 
 pub use access::TokenError;
 pub use admin::Admin;
+#[doc(hidden)]
+pub use answer::restart::fuzz_parse as fuzz_policy;
 pub use requests::{
     BOUNDS, Carry, Measured, RequestFuture, RequestLayer, RequestService, RequestSettings,
     RouteFigures, carry, carry_future,

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::fmt;
 use utoipa::ToSchema;
 
 pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -39,6 +40,17 @@ pub(super) struct FieldFault {
     pub(super) expected: Cow<'static, str>,
 }
 
+impl fmt::Display for FieldFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FieldFault {
+            field,
+            value,
+            expected,
+        } = self;
+        write!(f, "`{field}` is {value}: expected {expected}")
+    }
+}
+
 fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
@@ -57,10 +69,7 @@ impl Problem {
     /// All faults of the fields of a body, at least one.
     pub(super) fn fields(errors: Vec<FieldFault>) -> Problem {
         let detail = match errors.as_slice() {
-            [one] => format!(
-                "`{}` is {}: expected {}",
-                one.field, one.value, one.expected
-            ),
+            [one] => one.to_string(),
             all => format!("{} fields are wrong", all.len()),
         };
         Problem {

@@ -188,6 +188,18 @@ impl Moved<'_> {
     }
 }
 
+/// Adds a socket under each of these names: what was refused, and the variables that go with the
+/// others.
+#[cfg(unix)]
+#[doc(hidden)]
+pub fn fuzz_names(names: &[&str]) -> (Vec<io::Error>, Vec<std::ffi::CString>) {
+    let mut listeners = Listeners::new();
+    let socket = io::stderr();
+    let added = names.iter().map(|name| listeners.add(name, socket.as_fd()));
+    let refused = added.filter_map(Result::err).collect();
+    (refused, listeners.variables)
+}
+
 /// Without `execve` nothing can be handed over.
 #[cfg(not(unix))]
 pub(in crate::governor) struct Listeners;

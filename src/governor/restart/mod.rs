@@ -29,6 +29,12 @@ pub use state::{RestartRecord, StateError};
 pub use withheld::Withheld;
 pub(super) use withheld::{cooldown_left, in_last_hour, judge, spent};
 
+#[cfg(unix)]
+#[doc(hidden)]
+pub use listeners::fuzz_names;
+#[cfg(unix)]
+#[doc(hidden)]
+pub use notify::fuzz_parse as fuzz_notify;
 #[doc(hidden)]
 pub use state::fuzz_parse;
 

@@ -305,6 +305,21 @@ impl Faults {
     }
 }
 
+/// Takes an arbitrary body as a change of the policy: what comes of it, which can be answered and sent
+/// back, or its faults in words.
+#[doc(hidden)]
+pub fn fuzz_parse(body: &[u8]) -> Result<Policy, Vec<String>> {
+    let of = |body: &[u8]| {
+        let change = serde_json::from_slice(body).unwrap_or_default();
+        changed(Policy::default(), &change)
+    };
+    let policy = of(body)
+        .map_err(|faults| -> Vec<String> { faults.iter().map(FieldFault::to_string).collect() })?;
+    let answer = serde_json::to_vec(&PolicyAnswer::from(policy)).expect("every number is finite");
+    assert_eq!(of(&answer).expect("just answered"), policy);
+    Ok(policy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,72 @@
+//! The admin surface on a connection in memory: what a client writes, and what it is answered.
+
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use plimsoll::Monitor;
+use plimsoll::http::Admin;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::runtime::Runtime;
+
+struct Surface {
+    monitor: Arc<Monitor>,
+    router: axum::Router,
+    runtime: Runtime,
+}
+
+/// It only observes, so that no command that is well put ends the run.
+static SURFACE: LazyLock<Surface> = LazyLock::new(|| {
+    let monitor = Monitor::builder().observe_only().start().unwrap();
+    let monitor = Arc::new(monitor);
+    let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+    let router = Admin::new(Arc::clone(&monitor)).router();
+    Surface {
+        monitor,
+        router: router.layer(axum::Extension(ConnectInfo(peer))),
+        runtime: tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap(),
+    }
+});
+
+/// Longer than the server has for anything, on a machine that is busy with others as well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a connection that is sent these pieces, each by itself, answers until its end. The client's
+/// side ends after the last.
+///
+/// # Panics
+///
+/// Where the server does, where it does not end, and where the policy is another afterwards.
+pub fn answer<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let surface = &*SURFACE;
+    let before = surface.monitor.policy();
+    let service = TowerToHyperService::new(surface.router.clone());
+    let answer = surface.runtime.block_on(async {
+        let (mut client, server) = duplex(1 << 20);
+        let connection = http1::Builder::new()
+            .serve_connection(TokioIo::new(server), service)
+            .with_upgrades();
+        let connection = tokio::spawn(connection);
+        let mut answer = Vec::new();
+        let talk = async {
+            for piece in pieces {
+                let _ = client.write_all(piece).await;
+                tokio::task::yield_now().await;
+            }
+            let _ = client.shutdown().await;
+            let _ = client.read_to_end(&mut answer).await;
+        };
+        let ended = tokio::time::timeout(PATIENCE, talk).await;
+        ended.expect("an end soon after the client's");
+        let _ = connection.await.expect("no panic");
+        answer
+    });
+    assert_eq!(surface.monitor.policy(), before);
+    answer
+}
