@@ -49,7 +49,7 @@
 //! # assert_eq!(line, "onetwo");
 //! ```
 //!
-//! **In benchmarks**, by the same figures beside the times: with the harness of `bench`, or with
+//! **In benchmarks**, by the same figures beside the times: with the harness of [`bench`], or with
 //! `criterion` by its measurements.
 //!
 //! # The figures
@@ -70,14 +70,14 @@
 //! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
 //! | `serde` | no | `Serialize` for figures and status |
 //! | `cli` | no | the program `plimsoll`: `analyze` says whether a recorded series is a leak, `bench-compare` what became of benchmarks |
-//! | `http` | no | endpoints, live stream, dashboard, and the request layer: see `http` |
+//! | `http` | no | endpoints, live stream, dashboard, and the request layer: see [`http`] |
 //! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
-//! | `cache` | no | caches that give way under pressure: see `cache` |
-//! | `moka`, `lru`, `foyer` | no | caches of these crates take part: see `cache::adapt` |
-//! | `batch` | no | large jobs that keep within memory: see `batch` |
+//! | `cache` | no | caches that give way under pressure: see [`cache`] |
+//! | `moka`, `lru`, `foyer` | no | caches of these crates take part: see `adapt` in [`cache`] |
+//! | `batch` | no | large jobs that keep within memory: see [`batch`] |
 //! | `rayon` | no | with `batch`, the same on rayon's pool |
 //! | `testing` | no | lines and stacks in the messages of [`testing`] |
-//! | `bench` | no | a harness for time and allocations together: see `bench` |
+//! | `bench` | no | a harness for time and allocations together: see [`bench`] |
 //! | `criterion` | no | with `bench`, allocations as criterion's measurements: see `bench::criterion` |
 //! | `full` | no | all of them |
 //!
@@ -90,6 +90,35 @@
 //! callback that panics ends the process, as any panic does. A signal handler must not allocate (POSIX
 //! does not allow it either): one that interrupts a count loses it. An operation that another
 //! thread is in the middle of during a `fork` may be half counted in the child.
+//!
+#![cfg_attr(feature = "batch", doc = "[`batch`]: crate::batch")]
+#![cfg_attr(
+    not(feature = "batch"),
+    doc = "[`batch`]: https://docs.rs/plimsoll/latest/plimsoll/batch/"
+)]
+#![cfg_attr(feature = "bench", doc = "[`bench`]: crate::bench")]
+#![cfg_attr(
+    not(feature = "bench"),
+    doc = "[`bench`]: https://docs.rs/plimsoll/latest/plimsoll/bench/"
+)]
+#![cfg_attr(feature = "cache", doc = "[`cache`]: crate::cache")]
+#![cfg_attr(
+    not(feature = "cache"),
+    doc = "[`cache`]: https://docs.rs/plimsoll/latest/plimsoll/cache/"
+)]
+#![cfg_attr(feature = "http", doc = "[`http`]: crate::http")]
+#![cfg_attr(
+    not(feature = "http"),
+    doc = "[`http`]: https://docs.rs/plimsoll/latest/plimsoll/http/"
+)]
+#![cfg_attr(
+    feature = "jemalloc",
+    doc = "[`figures::jemalloc()`]: crate::figures::jemalloc()"
+)]
+#![cfg_attr(
+    not(feature = "jemalloc"),
+    doc = "[`figures::jemalloc()`]: https://docs.rs/plimsoll/latest/plimsoll/figures/fn.jemalloc.html"
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
 

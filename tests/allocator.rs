@@ -175,6 +175,7 @@ fn nested_scopes_each_see_their_own_and_the_outer_ones_see_all() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
 fn a_panic_closes_its_scope_and_the_outer_one_goes_on() {
     let ((), outer) = measure(|| {
         let caught = std::panic::catch_unwind(|| {

@@ -162,6 +162,7 @@ fn one_makes_what_many_want() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
 fn when_making_fails_or_panics_the_next_one_makes_it() {
     let cache = PressureCache::builder("failing")
         .entries(10)
@@ -291,6 +292,7 @@ fn what_is_invalidated_while_it_is_made_is_answered_and_not_held() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
 fn a_question_that_panics_takes_out_what_it_answered() {
     let cache = PressureCache::builder("asked")
         .entries(100)
@@ -318,6 +320,7 @@ fn a_question_that_panics_takes_out_what_it_answered() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
 fn a_weigher_that_panics_leaves_the_cache_as_it_was() {
     let cache = PressureCache::builder("odd")
         .bytes(1000)

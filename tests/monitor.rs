@@ -184,6 +184,7 @@ fn caches_shrink_and_the_ledger_says_what_that_gave_back() {
 }
 
 #[test]
+#[cfg(panic = "unwind")]
 fn every_callback_runs_although_one_panics_and_that_is_reported() {
     let _alone = alone();
     let seen = Arc::new(AtomicU64::new(0));

@@ -35,8 +35,9 @@ pub type Inner = std::alloc::System;
 /// # Cost
 ///
 /// Sixteen to nineteen instructions for an allocation and its free over the allocator inside on
-/// x86-64, by whether the calls are inlined (the `peers` benchmark counts them), 256 bytes for each thread alive at once, and one
-/// shared atomic addition for every 256 KiB that a thread allocates or frees.
+/// x86-64, by whether the calls are inlined (the `peers` benchmark counts them), 256 bytes for each
+/// thread alive at once, and one shared atomic addition for every 256 KiB that a thread allocates or
+/// frees.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plimsoll<A = Inner> {
     inner: A,
@@ -44,6 +45,7 @@ pub struct Plimsoll<A = Inner> {
 
 impl Plimsoll<Inner> {
     /// Counts over [`Inner`].
+    #[must_use]
     pub const fn new() -> Plimsoll<Inner> {
         #[cfg(feature = "jemalloc")]
         let inner = tikv_jemallocator::Jemalloc;

@@ -13,6 +13,7 @@ pub struct SettingsError {
 
 impl SettingsError {
     /// One by one: at least one.
+    #[must_use]
     pub fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }

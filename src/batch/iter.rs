@@ -91,6 +91,10 @@ impl<I: Iterator> Batched<I> {
     /// # Errors
     ///
     /// When the job stops, or the work fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
     pub fn try_run<E>(
         mut self,
         mut work: impl FnMut(&mut Vec<I::Item>) -> Result<(), E>,

@@ -39,7 +39,9 @@ const AHEAD: usize = 2;
 /// before that when it gets its permit.
 const NAP: Duration = Duration::from_millis(1);
 
-/// What an item takes while it is worked on: a closure of the item, or [`Measured`].
+/// What an item takes while it is worked on, in bytes: a closure of the item, or [`Measured`].
+///
+/// Not to be implemented by others: what it asks for may change.
 pub trait ItemBytes<T> {
     #[doc(hidden)]
     fn bytes(&mut self, item: &T) -> Option<u64>;

@@ -213,6 +213,7 @@ impl Pause {
     }
 
     /// How long all its pauses lasted so far.
+    #[must_use]
     pub fn paused(&self) -> Duration {
         let lasting = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         self.paused.saturating_add(lasting)

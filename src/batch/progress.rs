@@ -82,11 +82,13 @@ pub enum Paused {
 
 impl Progress {
     /// Nothing done, and no length known.
+    #[must_use]
     pub fn new() -> Progress {
         Progress::default()
     }
 
     /// Nothing done, of so many items.
+    #[must_use]
     pub fn with_len(items: u64) -> Progress {
         let progress = Progress::new();
         progress.set_len(items);
@@ -99,52 +101,62 @@ impl Progress {
     }
 
     /// How many items there are, if that is known.
+    #[must_use]
     pub fn len(&self) -> Option<u64> {
         Some(self.shared.len.load(Ordering::Relaxed)).filter(|&len| len != UNKNOWN)
     }
 
     /// Whether there are no items at all; `None` when their number is not known.
+    #[must_use]
     pub fn is_empty(&self) -> Option<bool> {
         self.len().map(|len| len == 0)
     }
 
     /// Items that are done.
+    #[must_use]
     pub fn position(&self) -> u64 {
         self.shared.items.load(Ordering::Relaxed)
     }
 
     /// What batches took, each at its most, added up: bytes.
+    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
     /// Batches that are done.
+    #[must_use]
     pub fn batches(&self) -> u64 {
         self.shared.batches.load(Ordering::Relaxed)
     }
 
     /// Why it pauses now; `None` while it does not.
+    #[must_use]
     pub fn paused(&self) -> Option<Paused> {
         let state = self.shared.state.load(Ordering::Relaxed);
         (state < RUNNING).then(|| Paused::Level(Level::from_u8(state)))
     }
 
     /// How often it paused.
+    #[must_use]
     pub fn pauses(&self) -> u64 {
         self.shared.pauses.load(Ordering::Relaxed)
     }
 
     /// How long it paused, up to the end of the last pause: whole milliseconds.
+    #[must_use]
     pub fn paused_for(&self) -> Duration {
         Duration::from_millis(self.shared.paused_millis.load(Ordering::Relaxed))
     }
 
     /// Whether the job came to its end.
+    #[must_use]
     pub fn is_finished(&self) -> bool {
         self.shared.state.load(Ordering::Relaxed) == FINISHED
     }
 
     /// In words, for a line beside a bar: `running`, `paused: memory is at optimise` and so on.
+    #[must_use]
     pub fn message(&self) -> Cow<'static, str> {
         match self.shared.state.load(Ordering::Relaxed) {
             RUNNING => "running".into(),

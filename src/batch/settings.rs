@@ -106,6 +106,7 @@ impl Batches {
     }
 
     /// How far the jobs are that have these settings.
+    #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.settings.progress
     }
@@ -228,6 +229,8 @@ impl BatchesBuilder {
         self
     }
 
+    /// Checks the settings as a whole, and makes what any number of jobs are given.
+    ///
     /// # Errors
     ///
     /// Every setting that makes no sense, with its value and what it may be.

@@ -274,16 +274,19 @@ impl<S: Stream> BatchedStream<S> {
     }
 
     /// What was done so far.
+    #[must_use]
     pub fn done(&self) -> Done {
         self.job.done()
     }
 
     /// Items that have been fetched and are not done. They come first when the job goes on.
+    #[must_use]
     pub fn left_over(&self) -> &[S::Item] {
         &self.batch
     }
 
     /// What was left over, and the rest of the stream.
+    #[must_use]
     pub fn into_rest(self) -> (Vec<S::Item>, Pin<Box<S>>) {
         (self.batch, self.items)
     }

@@ -77,8 +77,8 @@ impl Bencher {
         self
     }
 
-    /// How many samples are taken, where the command line does not say; at least 5. Each is at least
-    /// one iteration long.
+    /// How many samples are taken, where the command line does not say; of fewer than 5, 5. Each is at
+    /// least one iteration long.
     pub fn samples(&mut self, samples: usize) -> &mut Bencher {
         self.plan.samples = samples.max(5);
         self

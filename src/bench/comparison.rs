@@ -44,18 +44,21 @@ impl Default for Thresholds {
 
 impl Thresholds {
     /// With another [`time`](Thresholds::time).
+    #[must_use]
     pub fn time(mut self, share: f64) -> Thresholds {
         self.time = share;
         self
     }
 
     /// With another [`figures`](Thresholds::figures).
+    #[must_use]
     pub fn figures(mut self, share: f64) -> Thresholds {
         self.figures = share;
         self
     }
 
     /// With another [`p`](Thresholds::p).
+    #[must_use]
     pub fn p(mut self, p: f64) -> Thresholds {
         self.p = p;
         self
@@ -102,7 +105,7 @@ impl fmt::Display for Verdict {
 pub struct Change {
     /// As in the JSON: `allocations`, `peak_bytes` and so on; of the time, `time_ns`.
     pub name: &'static str,
-    /// Of the old report: the mean, of the time the median.
+    /// Of the old report, in bytes, calls or nanoseconds: the mean, of the time the median.
     pub old: f64,
     /// Of the new one.
     pub new: f64,
@@ -137,12 +140,27 @@ pub struct Comparison {
 
 impl Comparison {
     /// Whether anything is worse. What is gone is not worse.
+    #[must_use]
     pub fn is_worse(&self) -> bool {
         self.rows.iter().any(|row| row.verdict == Verdict::Worse)
     }
 }
 
 /// Compares two reports. Pure, and its time grows with the number of samples.
+///
+/// ```no_run
+/// use plimsoll::bench::{Report, Thresholds, compare};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let old = Report::parse(&std::fs::read("old.json")?)?;
+/// let new = Report::parse(&std::fs::read("new.json")?)?;
+/// let found = compare(&old, &new, &Thresholds::default().time(0.1));
+/// println!("{found}");
+/// assert!(!found.is_worse());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
 pub fn compare(old: &Report, new: &Report, thresholds: &Thresholds) -> Comparison {
     let find =
         |report: &'_ Report, name: &str| report.benchmarks.iter().position(|one| one.name == name);

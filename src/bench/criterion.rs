@@ -73,7 +73,8 @@ pub struct Sum {
     iterations: u64,
 }
 
-/// A measurement that counts. There are three: [`Allocations`], [`AllocatedBytes`] and [`PeakBytes`].
+/// A measurement that counts. There are three, and no others can be made: [`Allocations`],
+/// [`AllocatedBytes`] and [`PeakBytes`].
 pub trait Counted: Measurement<Value = Sum> + sealed::Sealed {}
 
 mod sealed {

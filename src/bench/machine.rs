@@ -22,7 +22,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// The machine that this runs on. Reads two small files of `/proc`.
     pub fn this() -> Machine {
         Machine {
             processor: processor(),

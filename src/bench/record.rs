@@ -89,6 +89,7 @@ impl Figure {
     }
 
     /// Whether every sample had the same.
+    #[must_use]
     pub fn is_exact(&self) -> bool {
         self.least == self.most
     }

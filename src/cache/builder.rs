@@ -142,7 +142,7 @@ where
     }
 
     /// At most so many bytes, as [`weigh`](Self::weigh) counts them. With [`entries`](Self::entries)
-    /// both hold; each entry then counts for at least bytes ÷ entries.
+    /// both hold; each entry then counts for at least bytes ÷ entries. With 0 it holds nothing.
     ///
     /// An entry of more than 97 % of a shard's part is not let in: whoever makes it gets it, and the
     /// next makes it anew. `expected_entries` says how many shards there are.

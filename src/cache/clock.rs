@@ -41,6 +41,7 @@ pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
     /// A clock at its origin.
+    #[must_use]
     pub fn new() -> ManualClock {
         ManualClock::default()
     }

@@ -24,7 +24,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Puts a value in, for the cache's time to live. It was made before, so [`Weigh::Measured`] knows
+    /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so [`Weigh::Measured`] knows
     /// only its own size: [`insert_with`](Self::insert_with) measures.
     pub fn insert(&self, key: K, value: V) {
         self.put(key, value, Kept::default(), self.ttl);
@@ -60,6 +60,16 @@ where
     }
 
     /// [`get_or_insert_with`](Self::get_or_insert_with) for values whose making can fail.
+    ///
+    /// ```
+    /// use plimsoll::cache::PressureCache;
+    ///
+    /// let ports = PressureCache::<String, u16>::builder("ports").entries(100).build()?;
+    /// let port = ports.try_get_or_insert_with("8080", || "8080".parse())?;
+    /// assert_eq!(port, 8080);
+    /// assert!(ports.try_get_or_insert_with("none", || "none".parse()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -104,6 +114,13 @@ where
 
     /// [`get_or_insert_with`](Self::get_or_insert_with) for values that a future makes. Only one caller
     /// polls its future; when that one is dropped, the next goes on with its own.
+    ///
+    /// ```
+    /// # async fn load(child: u32) -> String { child.to_string() }
+    /// # async fn show(children: &plimsoll::cache::PressureCache<u32, String>) -> String {
+    /// children.get_or_insert_async(&7, load(7)).await
+    /// # }
+    /// ```
     pub async fn get_or_insert_async<Q, F>(&self, key: &Q, make: F) -> V
     where
         K: Borrow<Q>,

@@ -126,6 +126,7 @@ where
     }
 
     /// The name for reports.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -140,6 +141,7 @@ where
     }
 
     /// Whether a live value is held. Counts as no look-up, and says nothing of how much it is used.
+    #[must_use]
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -150,6 +152,7 @@ where
     }
 
     /// What it holds and has done. Some microseconds: each shard and each thread's counters are asked.
+    #[must_use]
     pub fn statistics(&self) -> CacheStatistics {
         let limits = self.capacity.limits();
         CacheStatistics {
@@ -165,6 +168,7 @@ where
     /// How old the oldest entry is, and all on the average: of entries with the cache's own time to live,
     /// which tells when they were made, to 131 µs. `None` when there is none. Looks at every entry, as a
     /// sweep does.
+    #[must_use]
     pub fn ages(&self) -> Option<Ages> {
         let now = self.clock.now();
         let (count, sum, oldest) = (Cell::new(0u64), Cell::new(0u128), Cell::new(0));

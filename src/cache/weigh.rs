@@ -16,6 +16,7 @@ pub type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 ///
 /// Counted are the bytes themselves up to 16 KiB, above that at most one part in 8,192 more (14 binary
 /// digits, rounded up), and at most 256 TiB.
+#[non_exhaustive]
 pub enum Weigh<K, V> {
     /// The size of the key and value types, without what they point to: right for plain data.
     Shallow,

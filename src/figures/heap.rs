@@ -28,6 +28,15 @@ pub struct HeapFigures {
 
 /// Reads the heap's figures now.
 ///
+/// ```
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// let heap = plimsoll::heap();
+/// let (least, most) = heap.live_bytes_range();
+/// assert!((least..=most).contains(&heap.live_bytes()));
+/// println!("{} bytes in {} blocks, at the peak {}", most, heap.live_blocks(), heap.peak_bytes());
+/// ```
+///
 /// All zero when [`Plimsoll`](crate::Plimsoll) is not the program's global allocator.
 ///
 /// # Cost
@@ -75,52 +84,62 @@ fn keep_pace() {
 impl HeapFigures {
     /// Bytes allocated and not yet freed: the middle of
     /// [`live_bytes_range`](Self::live_bytes_range), so off by at most half its width.
+    #[must_use]
     pub fn live_bytes(&self) -> u64 {
         middle(self.bounds.live_bytes())
     }
 
     /// The least and the most that the live bytes can have been.
+    #[must_use]
     pub fn live_bytes_range(&self) -> (u64, u64) {
         self.bounds.live_bytes()
     }
 
     /// Blocks allocated and not yet freed: the middle of
     /// [`live_blocks_range`](Self::live_blocks_range).
+    #[must_use]
     pub fn live_blocks(&self) -> u64 {
         middle(self.bounds.live_blocks())
     }
 
     /// The least and the most that the live blocks can have been.
+    #[must_use]
     pub fn live_blocks_range(&self) -> (u64, u64) {
         self.bounds.live_blocks()
     }
 
     /// Successful calls of `alloc` and `alloc_zeroed` since the start of the program.
+    #[must_use]
     pub fn allocations(&self) -> u64 {
         self.bounds.second.allocations
     }
 
     /// Calls of `dealloc`.
+    #[must_use]
     pub fn deallocations(&self) -> u64 {
         self.bounds.second.deallocations
     }
 
     /// Successful calls of `realloc`, each counted once, whether it moved or not.
+    #[must_use]
     pub fn reallocations(&self) -> u64 {
         self.bounds.second.reallocations
     }
 
     /// Calls that the inner allocator refused. They are counted nowhere else.
+    #[must_use]
     pub fn failed_allocations(&self) -> u64 {
         self.failed
     }
 
     /// Bytes ever allocated; a `realloc` adds its new size.
+    #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
         self.bounds.second.allocated
     }
 
     /// Bytes ever freed; a `realloc` adds its old size.
+    #[must_use]
     pub fn deallocated_bytes(&self) -> u64 {
         self.bounds.second.deallocated
     }
@@ -130,11 +149,13 @@ impl HeapFigures {
     /// Off by less than 256 KiB for each thread that was alive then, the amount that a thread
     /// counts by itself before it adds to the process total. Never below the lower end of a range
     /// that was reported. For a peak exact to the byte see [`measure`](crate::measure).
+    #[must_use]
     pub fn peak_bytes(&self) -> u64 {
         self.peak
     }
 
     /// Threads alive that have allocated or freed.
+    #[must_use]
     pub fn threads(&self) -> u32 {
         self.threads
     }

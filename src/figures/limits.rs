@@ -37,6 +37,7 @@ pub enum LimitSource {
 
 impl LimitSource {
     /// As in JSON: `cgroup_v2_max`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             LimitSource::Configured => "configured",
@@ -67,6 +68,17 @@ pub struct Limit {
 }
 
 /// Reads the limit, again and again: an operator may change it while the program runs.
+///
+/// ```
+/// use plimsoll::figures::{LimitReader, Roots};
+///
+/// # fn main() -> Result<(), plimsoll::figures::FigureError> {
+/// let mut limits = LimitReader::new(Roots::default(), None)?;
+/// let limit = limits.read()?;
+/// println!("{} bytes, by {}", limit.bytes, limit.source);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LimitReader {
     configured: Option<u64>,
@@ -80,7 +92,7 @@ pub struct LimitReader {
 }
 
 impl LimitReader {
-    /// Finds out where the limits of this process stand.
+    /// Finds out where the limits of this process stand, and holds it to `configured` bytes as well.
     ///
     /// # Errors
     ///

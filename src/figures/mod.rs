@@ -1,14 +1,19 @@
 //! What is true right now: each figure from one source, with its bounds or its age.
 //!
-//! | file | source |
+//! | figure | source |
 //! |---|---|
-//! | `heap` | our own counters: what the program asked for, exact |
-//! | `threads` | the same, thread by thread |
-//! | `jemalloc` | jemalloc's statistics |
-//! | `process` | the kernel, for this process |
-//! | `limits`, `cgroup` | who allows how much |
-//! | `pressure` | the ratio of the ones to the other |
-//! | `roots`, `small_file`, `error` | how files of `/proc` and `/sys` are found and read |
+//! | [`heap()`] | our own counters: what the program asked for, exact |
+//! | [`threads()`] | the same, thread by thread |
+//! | `jemalloc()`, `jemalloc_arenas()` | jemalloc's statistics (feature `jemalloc`) |
+//! | [`ProcessFigures`] | the kernel, for this process |
+//! | [`LimitReader`] | who allows how much |
+//! | [`Pressure`] | the ratio of the ones to the other |
+//!
+//! What stands in files of `/proc` and `/sys` is read below [`Roots`], and says by [`FigureError`] why
+//! it cannot be had.
+
+// One file for each source. `limits` reads what `cgroup` has found; `small_file` reads without
+// allocating.
 
 mod cgroup;
 mod error;

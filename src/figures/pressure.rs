@@ -25,6 +25,7 @@ pub enum Signal {
 
 impl Signal {
     /// `heap`, `resident`, `drill` or `command`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Signal::Heap => "heap",
@@ -60,7 +61,8 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// The ratios of these bytes to a limit, which is not 0.
+    /// The ratios of these bytes to a limit, without growth. A limit of 0 counts as one byte.
+    #[must_use]
     pub fn new(heap_bytes: u64, resident_bytes: u64, limit_bytes: u64) -> Pressure {
         let limit = limit_bytes.max(1) as f64;
         Pressure {
@@ -76,6 +78,7 @@ impl Pressure {
     }
 
     /// The larger ratio and its growth: what levels are judged by.
+    #[must_use]
     pub fn value(&self) -> f64 {
         self.growth
             + match self.deciding {

@@ -39,6 +39,16 @@ pub struct ProcessFigures {
 impl ProcessFigures {
     /// Reads the figures now. Allocates nothing unless it fails.
     ///
+    /// ```
+    /// use plimsoll::figures::{ProcessFigures, Roots};
+    ///
+    /// # fn main() -> Result<(), plimsoll::figures::FigureError> {
+    /// let process = ProcessFigures::read(&Roots::default())?;
+    /// println!("{} bytes that the kernel cannot drop", process.anonymous_bytes);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the file cannot be read, or lacks a field that Linux has had since 4.5; on other

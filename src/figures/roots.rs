@@ -3,7 +3,8 @@
 use super::error::FigureError;
 use std::path::{Path, PathBuf};
 
-/// The roots of the kernel's file systems.
+/// Where the kernel's file systems are read: `/proc` and `/sys` by default, or a tree that a test has
+/// recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
     proc: PathBuf,
@@ -30,6 +31,7 @@ impl Roots {
     }
 
     /// What stands for `/proc`.
+    #[must_use]
     pub fn proc(&self) -> &Path {
         &self.proc
     }
@@ -50,6 +52,7 @@ impl Roots {
     }
 
     /// What stands for `/sys`.
+    #[must_use]
     pub fn sys(&self) -> &Path {
         &self.sys
     }

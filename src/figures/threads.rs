@@ -30,8 +30,17 @@ pub struct ThreadFigures {
 
 /// The figures of every living thread that has allocated or freed, from the one that holds most.
 ///
+/// ```
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// for thread in plimsoll::threads() {
+///     println!("{}: {} bytes more than it freed", thread.name, thread.net_bytes);
+/// }
+/// ```
+///
 /// Allocates, and reads one small file of `/proc` for each thread: for a details page, not for a
 /// loop.
+#[must_use]
 pub fn threads() -> Vec<ThreadFigures> {
     largest_threads(usize::MAX)
 }

@@ -43,7 +43,7 @@ impl<T> Pending<T> {
 pub enum CommandError {
     /// The monitor has stopped, or belongs to the process that this one was forked from.
     NotRunning,
-    /// It was started to observe only, or as a dry run.
+    /// It was started to observe only; or, of a restart, as a dry run.
     ObserveOnly,
     /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
     /// it ran on cannot wait for itself.

@@ -67,14 +67,26 @@ impl Default for MonitorBuilder {
 }
 
 impl MonitorBuilder {
-    /// Holds the program to this many bytes, or to what the system allows if that is less. By
+    /// Holds the program to this many bytes, at least 1, or to what the system allows if that is less. By
     /// default the system's limits alone count: control group, resource limits, physical memory.
     pub fn limit(mut self, bytes: u64) -> MonitorBuilder {
         self.limit = Some(bytes);
         self
     }
 
-    /// All three lines at once. See [`Levels`] for the defaults.
+    /// All three lines at once. See [`Levels`] for the defaults, and for what makes sense.
+    ///
+    /// ```
+    /// use plimsoll::{Levels, Threshold};
+    ///
+    /// let levels = Levels {
+    ///     optimise: Threshold { enter: 0.60, leave: 0.55 },
+    ///     ..Levels::default()
+    /// };
+    /// # assert_eq!(levels.next(plimsoll::Level::Normal, 0.65), plimsoll::Level::Optimise);
+    /// let builder = plimsoll::Monitor::builder().levels(levels);
+    /// # drop(builder);
+    /// ```
     pub fn levels(mut self, levels: Levels) -> MonitorBuilder {
         self.policy.levels = levels;
         self
@@ -130,10 +142,31 @@ impl MonitorBuilder {
     }
 
     /// Calls this before a restart, with a token: the restart follows when the token is dropped, or
-    /// after `deadline`, or when the limit is there.
+    /// after `deadline`, an hour at the most, or when the limit is there.
     ///
-    /// It runs on a thread of the monitor's, after the callbacks. A server stops to accept, has its
-    /// open requests answered, and drops the token.
+    /// It runs on a thread of the monitor's, after the callbacks, and should return soon. A server
+    /// stops to accept, has its open requests answered, and drops the token:
+    ///
+    /// ```no_run
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), plimsoll::StartError> {
+    /// let (asked, restart) = mpsc::channel();
+    /// let monitor = plimsoll::Monitor::builder()
+    ///     .restart(plimsoll::Restart::Exec)
+    ///     .drain(Duration::from_secs(10), move |drain| {
+    ///         let _ = asked.send(drain);
+    ///     })
+    ///     .start()?;
+    /// // … in the server:
+    /// if let Ok(drain) = restart.recv() {
+    ///     // Accept no more, answer what is open, then:
+    ///     drain.done();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn drain(
         mut self,
         deadline: Duration,
@@ -172,6 +205,7 @@ impl MonitorBuilder {
 
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
     /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
+    /// A path of at most 360 bytes, which needs no memory of the heap to be opened.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
         self.state_file = Some(path.into());
         self

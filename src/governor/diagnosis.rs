@@ -180,6 +180,7 @@ pub enum Remedy {
 
 impl Cause {
     /// As in JSON: `live_heap`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::LiveHeap => "live_heap",
@@ -196,6 +197,7 @@ impl Cause {
 
 impl Remedy {
     /// As in JSON: `purge_arenas`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Remedy::Nothing => "nothing",

@@ -21,6 +21,7 @@ pub struct Drill {
 impl Drill {
     /// Pretends that this share of the limit is used, for 10 seconds: 0 to 2; what is no number
     /// counts as 0. A real pressure above it is not hidden.
+    #[must_use]
     pub fn new(pressure: f64) -> Drill {
         Drill {
             pressure: if pressure.is_nan() {
@@ -34,28 +35,33 @@ impl Drill {
     }
 
     /// For this long, an hour at the most.
+    #[must_use]
     pub fn lasting(mut self, time: Duration) -> Drill {
         self.lasting = time.min(Duration::from_secs(3600));
         self
     }
 
     /// The restart happens too, within cooldown and budget.
+    #[must_use]
     pub fn with_restart(mut self) -> Drill {
         self.restarts = true;
         self
     }
 
     /// The share that is pretended.
+    #[must_use]
     pub fn pressure(&self) -> f64 {
         self.pressure
     }
 
     /// For how long.
+    #[must_use]
     pub fn duration(&self) -> Duration {
         self.lasting
     }
 
     /// Whether the restart happens too.
+    #[must_use]
     pub fn restarts(&self) -> bool {
         self.restarts
     }

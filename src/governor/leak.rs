@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A leak has become less urgent when it would still be so in this share of the time.
 const CLEARLY: f64 = 0.8;
 
-/// The news of a verdict.
+/// What an [`EventKind::Leak`](crate::EventKind::Leak) tells of a verdict that has changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -25,9 +25,9 @@ pub struct LeakNews {
     pub pattern: Pattern,
     /// How fast it grows, in bytes an hour.
     pub slope_bytes_per_hour: f64,
-    /// How likely the judgement is right.
+    /// How likely the judgement is right, from 0 to 1.
     pub confidence: f64,
-    /// When the limit is reached; `None` when never.
+    /// Seconds until the limit is reached; `None` when never.
     pub seconds_to_limit: Option<f64>,
     /// How soon somebody has to do something: [`Severity::Critical`] is an alarm.
     pub severity: Severity,

@@ -55,6 +55,7 @@ pub enum Skipped {
 
 impl Skipped {
     /// `dry_run`, `nothing_to_gain` or `not_possible`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Skipped::DryRun => "dry_run",
@@ -86,6 +87,7 @@ impl ActionKind {
     ];
 
     /// As in JSON: `purge_arenas`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             ActionKind::ShrinkCaches => "shrink_caches",
@@ -100,10 +102,11 @@ impl ActionKind {
     }
 }
 
-/// What was held at one moment.
+/// What was held at one moment, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Held {
     /// Live heap.
     pub heap_bytes: u64,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// How deep the ship lies.
+/// How near its limit the program is: how deep the ship lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(
@@ -33,6 +33,7 @@ impl Level {
     ];
 
     /// `normal`, `optimise`, `restart` or `critical`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Normal => "normal",
@@ -61,13 +62,16 @@ impl fmt::Display for Level {
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Threshold {
-    /// Entered at this ratio or above.
+    /// Entered at this ratio to the limit or above: above 0, at most 1.
     pub enter: f64,
-    /// Left below this ratio.
+    /// Left below this ratio: above 0, below `enter`.
     pub leave: f64,
 }
 
 /// The three lines. The default is 75 % (left at 70), 80 % (left at 72) and 90 % (left at 85).
+///
+/// Each is entered above the one before it, and left at no less than that. Others are reported when
+/// the monitor starts or takes the policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -93,6 +97,7 @@ impl Default for Levels {
 
 impl Levels {
     /// The line of a level; `None` for [`Level::Normal`], which has none.
+    #[must_use]
     pub fn threshold(&self, level: Level) -> Option<Threshold> {
         match level {
             Level::Normal => None,
@@ -102,7 +107,8 @@ impl Levels {
         }
     }
 
-    /// The level at `pressure`, coming from `current`.
+    /// The level at `pressure`, a ratio to the limit, coming from `current`.
+    #[must_use]
     pub fn next(&self, current: Level, pressure: f64) -> Level {
         let highest = |holds: &dyn Fn(Level, Threshold) -> bool| {
             Level::ALL

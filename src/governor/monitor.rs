@@ -37,9 +37,29 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// A running monitor: background threads that watch heap, resident memory and limit, and act.
 ///
+/// ```no_run
+/// use plimsoll::{Level, Monitor};
+///
+/// # fn main() -> Result<(), plimsoll::StartError> {
+/// let monitor = Monitor::builder().start()?;
+/// // … in the program, at any time, from any thread:
+/// let status = monitor.status();
+/// println!("{} of {} bytes", status.heap.live_bytes, status.limit.bytes);
+/// if monitor.level() >= Level::Optimise {
+///     for row in monitor.ledger() {
+///         println!("{}: {} bytes given back", row.action.as_str(), row.given_back_bytes);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// There is one at most in a process, because there is one line. Dropping the handle stops it.
 /// In the child of a fork there is none: the child's copy of the handle answers figures, refuses
 /// commands, and does not keep a new one from being started.
+///
+/// To be shared behind an [`Arc`]. A method that says nothing of its cost takes a lock for as long as a
+/// copy lasts.
 pub struct Monitor {
     shared: Arc<Shared>,
     commands: Sender<Command>,
@@ -237,6 +257,21 @@ impl Monitor {
     /// by the `LISTEN_FDS` protocol: the crate `listenfd` finds it there, and clients that connect
     /// meanwhile wait in its queue. Of the same name, the last counts; up to 64.
     ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let monitor = plimsoll::Monitor::builder().restart(plimsoll::Restart::Exec).start()?;
+    /// // From the image before this one; none at the first start.
+    /// let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+    ///     Some(listener) => listener,
+    ///     None => TcpListener::bind("127.0.0.1:8080")?,
+    /// };
+    /// monitor.hand_over("http", &listener)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// A name that is empty or not visible ASCII without `:`, or a socket that cannot be copied.
@@ -249,7 +284,7 @@ impl Monitor {
         lock(&self.shared.listeners).add(name, socket.as_fd())
     }
 
-    /// Begins a drill.
+    /// Begins a drill, in place of one that lasts. Comes back at once; [`Drill`] has an example.
     ///
     /// # Errors
     ///
@@ -259,7 +294,7 @@ impl Monitor {
     }
 
     /// Registers a cache, weakly: it is asked to shrink from now on, for as long as it lives. While
-    /// a level lasts it is told so here and now.
+    /// a level lasts it is told so here and now, on the calling thread.
     pub fn register<C: Shrink + 'static>(&self, cache: &Arc<C>) {
         self.shared.caches.add(weak(cache));
         if self.mode != Mode::Act {
@@ -279,7 +314,16 @@ impl Monitor {
     }
 
     /// Changes the policy from now on, until the program's next start: an image that is restarted
-    /// begins with what its builder says.
+    /// begins with what its builder says. Waits until it is in force.
+    ///
+    /// ```no_run
+    /// # fn later(monitor: &plimsoll::Monitor) -> Result<(), plimsoll::PolicyError> {
+    /// let mut policy = monitor.policy();
+    /// policy.levels.restart.enter = 0.85;
+    /// policy.cooldown = std::time::Duration::from_secs(15 * 60);
+    /// monitor.set_policy(policy)
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -306,12 +350,16 @@ impl Monitor {
     }
 
     /// Carries out the optimising actions now, whatever the level and the diagnosis, and answers
-    /// their rows.
+    /// their rows. In a dry run the rows say that they were skipped.
     ///
     /// # Errors
     ///
-    /// When the monitor does not run here or only observes, and from inside
+    /// When the monitor does not run here or only observes, when an action hangs, and from inside
     /// [`Shrink::shrink`].
+    ///
+    /// # Cost
+    ///
+    /// Waits until all are done: a purge takes some 70 to 110 ms for each GiB that it gives back.
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let pending = self.begin_optimise()?;
         let rows = pending.0.recv().map_err(|_| CommandError::Busy)?;
@@ -328,7 +376,9 @@ impl Monitor {
     }
 
     /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
-    /// back only when it cannot.
+    /// back only when it cannot, and answers why: as for [`optimise`](Self::optimise), in a dry run,
+    /// and from inside a callback; or as [`RestartError`] tells.
+    #[must_use = "it comes back only when the restart did not happen"]
     pub fn restart(&self) -> RestartError {
         let not_running = RestartError::Command(CommandError::NotRunning);
         match self.begin_restart() {

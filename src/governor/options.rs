@@ -11,7 +11,15 @@ use std::fmt;
 /// What to ask of jemalloc. `None` leaves an option as it is.
 ///
 /// What the deployer sets by `_RJEM_MALLOC_CONF` is left alone, unless the program asks for
-/// something by name through [`Monitor::builder`](crate::Monitor::builder).
+/// something by name: by a method of this type, for a field that is set does not say so.
+///
+/// ```
+/// use plimsoll::JemallocOptions;
+///
+/// let options = JemallocOptions::default().dirty_decay_ms(1_000);
+/// let builder = plimsoll::Monitor::builder().jemalloc(options);
+/// # drop(builder);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JemallocOptions {
@@ -39,7 +47,8 @@ impl Default for JemallocOptions {
 }
 
 impl JemallocOptions {
-    /// Asks for nothing.
+    /// Asks for nothing: all stays as it is.
+    #[must_use]
     pub fn unchanged() -> JemallocOptions {
         JemallocOptions {
             background_thread: None,
@@ -50,20 +59,23 @@ impl JemallocOptions {
     }
 
     /// Asks for background threads, or for none.
+    #[must_use]
     pub fn background_thread(mut self, on: bool) -> JemallocOptions {
         self.background_thread = Some(on);
         self.explicit = true;
         self
     }
 
-    /// Asks for this decay of dirty pages, in milliseconds.
+    /// Asks for this decay of dirty pages, in milliseconds; -1 never gives them back.
+    #[must_use]
     pub fn dirty_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
         self.dirty_decay_ms = Some(milliseconds);
         self.explicit = true;
         self
     }
 
-    /// Asks for this decay of muzzy pages, in milliseconds.
+    /// Asks for this decay of muzzy pages, in milliseconds; -1 never takes them away.
+    #[must_use]
     pub fn muzzy_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
         self.muzzy_decay_ms = Some(milliseconds);
         self.explicit = true;
@@ -89,6 +101,7 @@ pub struct EffectiveOption {
 
 impl EffectiveOption {
     /// Whether what is in force is not what was asked for.
+    #[must_use]
     pub fn is_ineffective(&self) -> bool {
         self.wanted.is_some() && self.wanted != self.effective
     }

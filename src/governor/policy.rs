@@ -10,22 +10,23 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// How to restart; `None` never does.
+    /// How to restart; `None`, the default, never does.
     pub how: Option<Restart>,
     /// Where the levels begin and end.
     pub levels: Levels,
-    /// The least time between two restarts.
+    /// The least time between two restarts; by default 5 minutes.
     pub cooldown: Duration,
-    /// Restarts in any hour, at the most: 1 to 1000.
+    /// Restarts in any hour, at the most: 1 to 1000, by default 3.
     pub budget_per_hour: u32,
-    /// How long the figure has to stay above the restart line, unless the limit is near.
+    /// How long the figure has to stay above the restart line, unless the limit is near; by default
+    /// 10 s.
     pub sustained: Duration,
-    /// A limit that is further away than this is left to time; [`Duration::MAX`] restarts at the
-    /// line even if nothing grows.
+    /// A limit that is further away than this is left to time: by default an hour; [`Duration::MAX`]
+    /// restarts at the line even if nothing grows.
     pub horizon: Duration,
-    /// How often a restart is judged, unless the limit is near; zero at every look.
+    /// How often a restart is judged, unless the limit is near; zero, the default, at every look.
     pub check_interval: Duration,
-    /// How long requests that are under way are waited for, an hour at the most.
+    /// How long requests that are under way are waited for: an hour at the most, by default 10 s.
     pub drain_deadline: Duration,
 }
 

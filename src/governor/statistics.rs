@@ -55,6 +55,7 @@ pub struct CacheStatistics {
 
 impl CacheStatistics {
     /// Hits among all look-ups, 0 to 1; `None` before the first.
+    #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         let all = self.hits + self.misses;
         (all > 0).then(|| self.hits as f64 / all as f64)

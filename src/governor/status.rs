@@ -30,11 +30,11 @@ pub struct Status {
     pub utilization: Pressure,
     /// The level that the monitor is at.
     pub level: Level,
-    /// Since the monitor started.
+    /// Seconds since the monitor started.
     pub uptime_seconds: f64,
 }
 
-/// See [`HeapFigures`].
+/// The heap as the program asked for it, a copy of [`HeapFigures`] that can be serialised.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -73,7 +73,7 @@ impl From<HeapFigures> for HeapStatus {
     }
 }
 
-/// See [`ProcessFigures`](crate::figures::ProcessFigures).
+/// The process as the kernel sees it, in bytes, out of [`ProcessFigures`](crate::figures::ProcessFigures).
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -83,7 +83,7 @@ pub struct ProcessStatus {
     pub resident_bytes: u64,
     /// The part of it that the kernel cannot drop.
     pub anonymous_bytes: u64,
-    /// Swapped out.
+    /// Anonymous memory that is swapped out.
     pub swap_bytes: u64,
 }
 

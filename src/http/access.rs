@@ -51,7 +51,7 @@ pub(super) struct Access {
     hosts: Vec<String>,
 }
 
-/// A token that cannot be one.
+/// A token that is too short, too long, or not visible ASCII: see [`Admin::token`](super::Admin::token).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenError {
     length: usize,

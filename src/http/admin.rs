@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore};
 /// Commands that are under way at once. They wait for each other in any case.
 const MOST_COMMANDS: usize = 4;
 
-/// The admin surface of a program: seven endpoints, a live stream, metrics and a dashboard.
+/// The admin surface of a program: endpoints, a live stream, metrics and a dashboard.
 ///
 /// On a thread and a port of its own, so that it answers while the program is stuck:
 ///
@@ -27,6 +27,18 @@ const MOST_COMMANDS: usize = 4;
 /// ```
 ///
 /// Or inside an application's own axum router, by [`router`](Self::router).
+///
+/// # Who may ask
+///
+/// | from | page and assets | reading | commanding |
+/// |---|---|---|---|
+/// | this machine, no token set | yes | yes | the page itself, by its origin |
+/// | anywhere, a [`token`](Self::token) set | yes | with the token | with the token |
+/// | elsewhere, no token set | no | no | no |
+///
+/// "This machine" is a loopback address without a sign of a proxy in between. A request has to name a
+/// host that is ours ([`allow_host`](Self::allow_host)), and one that a browser says was caused by
+/// another site is refused.
 #[derive(Clone)]
 #[must_use = "nothing is served until `router` or `serve`"]
 pub struct Admin {
@@ -105,6 +117,9 @@ impl Admin {
     /// is dropped: it answers while all other threads are busy, and while no memory is to be had. A
     /// second thread, `plimsoll-caches`, asks the program's caches what they hold, so that one that waits
     /// for a lock holds up nothing.
+    ///
+    /// `address` is an IP address and a port, as `127.0.0.1:9090` or `[::1]:0`: names are not looked up.
+    /// With port 0 the system chooses one, which [`Server::address`] tells.
     ///
     /// # Errors
     ///

@@ -32,27 +32,27 @@
 //! | `GET /api/system/openapi.json` | all of this, for programs |
 //! | `GET /metrics` | for Prometheus, with the feature `prometheus` |
 //!
-//! Errors are problem details of RFC 9457. Who may ask is told in [`Admin`].
+//! Errors are problem details of RFC 9457. Who may ask is told in [`Admin`](Admin#who-may-ask).
 //!
 //! # Requests
 //!
 //! [`RequestLayer`] is a tower layer around the application's own routes: response times and the bytes
 //! that requests allocate, by route; slow requests in the log; `X-Memory-Usage` and `Server-Timing`;
 //! 503 with `Retry-After` while the monitor sheds load.
-//!
-//! | file | its one idea |
-//! |---|---|
-//! | `admin` | the surface of one program |
-//! | `access` | who may ask, and who may command |
-//! | `routes` | what is asked |
-//! | `answer` | what is answered |
-//! | `problem` | what is wrong with a request |
-//! | `caches` | what the program's caches say, if they say it in time |
-//! | `live` | one sample a second, to any number of clients |
-//! | `page` | the dashboard and its assets |
-//! | `server` | a thread and a runtime of its own |
-//! | `reserve` | memory of its own |
-//! | `requests` | the request layer |
+
+// | file | its one idea |
+// |---|---|
+// | `admin` | the surface of one program |
+// | `access` | who may ask, and who may command |
+// | `routes` | what is asked |
+// | `answer` | what is answered |
+// | `problem` | what is wrong with a request |
+// | `caches` | what the program's caches say, if they say it in time |
+// | `live` | one sample a second, to any number of clients |
+// | `page` | the dashboard and its assets |
+// | `server` | a thread and a runtime of its own |
+// | `reserve` | memory of its own |
+// | `requests` | the request layer |
 
 mod access;
 mod admin;
@@ -88,7 +88,8 @@ where
     Admin::new(monitor).router()
 }
 
-/// Serves [`Admin`] with all settings at their defaults, on a thread and a port of its own.
+/// Serves [`Admin`] with all settings at their defaults, on a thread and a port of its own, until the
+/// [`Server`] is dropped.
 ///
 /// # Errors
 ///

@@ -195,7 +195,7 @@ pub fn deny_allocations() -> DenyAllocations {
     }
 }
 
-/// See [`deny_allocations`].
+/// Forbids this thread to allocate until it is dropped. Made by [`deny_allocations`].
 #[must_use = "allocations are denied until this is dropped"]
 pub struct DenyAllocations {
     denied: Option<Rc<Denied>>,
@@ -231,6 +231,7 @@ impl DenyAllocations {
     }
 
     /// How many forbidden calls there have been.
+    #[must_use]
     pub fn violations(&self) -> u64 {
         self.denied.as_ref().map_or(0, |denied| denied.count.get())
     }

@@ -29,6 +29,7 @@ impl Expected {
     }
 
     /// Whether a figure is as expected.
+    #[must_use]
     pub fn holds(&self, found: i128) -> bool {
         self.low.is_none_or(|low| low <= found) && self.high.is_none_or(|high| found <= high)
     }
@@ -59,7 +60,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// An integer type.
+/// An integer type of up to 64 bits. Not to be implemented by others.
 pub trait Whole: sealed::Sealed {}
 
 mod sealed {

@@ -136,6 +136,7 @@ impl Failing {
     }
 
     /// How many allocations were asked for so far, refused or not.
+    #[must_use]
     pub fn seen(&self) -> u64 {
         self.refusing
             .as_ref()
@@ -143,6 +144,7 @@ impl Failing {
     }
 
     /// How many were refused so far.
+    #[must_use]
     pub fn refused(&self) -> u64 {
         self.refusing
             .as_ref()
@@ -150,6 +152,7 @@ impl Failing {
     }
 
     /// Where the first was refused, as `src/list.rs:12 in list::push`; `None` when none was.
+    #[must_use]
     pub fn first_refused_at(&self) -> Option<String> {
         // Unseen: or the lookup itself would be refused.
         unseen(|| {

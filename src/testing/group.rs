@@ -156,6 +156,7 @@ impl Group {
 
     /// What the members have allocated so far. While they go on, each figure is right for some
     /// instant during the call; when they rest all are exact.
+    #[must_use]
     pub fn figures(&self) -> Measurement {
         let sums = &self.sums;
         let load = |sum: &AtomicU64| sum.load(Ordering::Acquire);

@@ -29,6 +29,7 @@ pub struct Measurement {
 impl Measurement {
     /// Blocks allocated minus blocks freed: what the work left behind, or below zero what it cleared
     /// away. A `realloc` changes neither.
+    #[must_use]
     pub fn net_blocks(&self) -> i64 {
         self.allocations.wrapping_sub(self.deallocations) as i64
     }

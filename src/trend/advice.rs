@@ -6,7 +6,14 @@ use std::fmt;
 /// The most recommendations of one verdict.
 const MOST: usize = 4;
 
-/// Recommendations, the most urgent first.
+/// Up to four recommendations, the most urgent first. Each says itself in words:
+///
+/// ```
+/// # let verdict = plimsoll::trend::Verdict::default();
+/// for recommendation in verdict.advice.iter() {
+///     println!("{recommendation}");
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Advice {
     list: [Option<Recommendation>; MOST],

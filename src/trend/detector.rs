@@ -97,8 +97,8 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// For samples that come about this many seconds apart. Reserves all memory that it will ever
-    /// need, some 70 KiB.
+    /// For samples that come about this many seconds apart: at least 0.001; what is not finite counts
+    /// as 1. Reserves all memory that it will ever need, some 70 KiB.
     #[must_use]
     pub fn new(interval: f64, subject: Subject) -> Detector {
         Detector {
@@ -114,7 +114,8 @@ impl Detector {
         }
     }
 
-    /// Takes a sample in, under a limit if there is one, in the samples' unit.
+    /// Takes a sample in, under a limit if there is one, in the samples' unit. A limit that is not
+    /// finite or not above 0 is none; samples that [`History::push`] leaves out are left out.
     ///
     /// # Cost
     ///

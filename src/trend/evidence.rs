@@ -93,7 +93,7 @@ impl Answer {
     }
 }
 
-/// The questions.
+/// A question that growth has to pass before it is called a leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(

@@ -150,7 +150,8 @@ pub struct History {
 }
 
 impl History {
-    /// For samples that come about this many seconds apart.
+    /// For samples that come about this many seconds apart: at least 0.001; what is not finite counts
+    /// as 1.
     ///
     /// Reserves its memory, 62 KiB, here and for good.
     #[must_use]
@@ -226,7 +227,7 @@ impl History {
         self.interval
     }
 
-    /// When the first sample was taken.
+    /// When the first sample was taken, in the series' own seconds.
     #[must_use]
     pub fn first(&self) -> Option<f64> {
         self.first

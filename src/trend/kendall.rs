@@ -18,7 +18,7 @@ const SIGNIFICANT: f64 = 1.959_963_984_540_054;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Kendall {
-    /// Rising pairs less falling ones.
+    /// Kendall's S: rising pairs less falling ones.
     pub s: f64,
     /// Its variance without a trend.
     pub variance: f64,
@@ -38,7 +38,7 @@ impl Kendall {
     }
 }
 
-/// A slope, and the interval that its rank allows.
+/// The slope of Theil and Sen, in units of the values by units of the times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Sen {
@@ -50,8 +50,16 @@ pub struct Sen {
     pub high: f64,
 }
 
-/// Tests evenly spaced values for a monotone trend. `None` of fewer than 3 values or more than
-/// 2,048, or where one is not finite.
+/// Tests evenly spaced values for a monotone trend (Mann 1945, Kendall 1975). `None` of fewer than 3
+/// values or more than 2,048, or where one is not finite.
+///
+/// ```
+/// use plimsoll::trend::mann_kendall;
+///
+/// let rising = mann_kendall(&[10.0, 12.0, 11.0, 14.0, 15.0, 15.0, 18.0, 19.0]).unwrap();
+/// assert_eq!(rising.s, 25.0);
+/// assert!(rising.z > 1.96);
+/// ```
 ///
 /// Quadratic in their number: 80,000 comparisons for 400.
 #[must_use]
@@ -66,8 +74,8 @@ pub fn mann_kendall(values: &[f64]) -> Option<Kendall> {
     Some(Kendall::new(s, variance(values)))
 }
 
-/// The same, with the variance widened for autocorrelation of the ranks, as Hamed and Rao do. Where
-/// that leaves nothing of the variance, `z` is 0.
+/// [`mann_kendall`] with its variance widened for autocorrelation of the ranks, as Hamed and Rao do
+/// (1998). Where that leaves nothing of the variance, `z` is 0.
 #[must_use]
 pub fn mann_kendall_hamed_rao(values: &[f64]) -> Option<Kendall> {
     let plain = mann_kendall(values)?;
@@ -103,6 +111,14 @@ pub fn mann_kendall_hamed_rao(values: &[f64]) -> Option<Kendall> {
 
 /// The slope of Theil and Sen over times that rise, with Sen's 90 % interval. `None` of fewer than 3
 /// points or more than 2,048, of as many times as values not, or where one is not finite.
+///
+/// ```
+/// use plimsoll::trend::theil_sen;
+///
+/// // One value that is far off moves it little.
+/// let found = theil_sen(&[0.0, 1.0, 2.0, 3.0, 4.0], &[0.0, 2.0, 90.0, 6.0, 8.0]).unwrap();
+/// assert!((found.slope - 2.0).abs() < 1e-6);
+/// ```
 ///
 /// Keeps no slopes: it counts them, some sixty times, each time quadratic in the number of points.
 #[must_use]

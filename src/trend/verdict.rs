@@ -102,9 +102,9 @@ impl fmt::Display for Severity {
 pub struct Forecast {
     /// The likeliest, in seconds from the last sample.
     pub seconds: f64,
-    /// The soonest, at the upper end of the slope's interval.
+    /// The soonest, in seconds: at the upper end of the slope's 90 % interval.
     pub soonest: f64,
-    /// The latest; `None` when the slope's interval reaches down to nothing.
+    /// The latest, in seconds; `None` when the slope's interval reaches down to nothing.
     pub latest: Option<f64>,
 }
 
@@ -133,9 +133,9 @@ pub struct Verdict {
     /// How fast it grows on average, in bytes an hour: of a leak since it began, else over all that is
     /// remembered.
     pub slope_bytes_per_hour: f64,
-    /// The lower end of the slope's 90 % interval.
+    /// The lower end of the slope's 90 % interval, in bytes an hour.
     pub slope_low: f64,
-    /// The upper end of the slope's 90 % interval.
+    /// The upper end of the slope's 90 % interval, in bytes an hour.
     pub slope_high: f64,
     /// How fast it grows at the last sample: faster than on average where it grows exponentially.
     pub current_bytes_per_hour: f64,

@@ -95,6 +95,7 @@ impl Permit {
     }
 
     /// What it holds.
+    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -85,6 +85,7 @@ impl Budget {
     }
 
     /// A permit if it can be had at once: `None` when it does not fit, or somebody waits.
+    #[must_use]
     pub fn try_acquire(&self, bytes: u64) -> Option<Permit> {
         let taken = lock(&self.queue).try_take(bytes);
         taken.then(|| Permit::new(self.clone(), bytes))
@@ -106,6 +107,7 @@ impl Budget {
     /// [`acquire_blocking`](Self::acquire_blocking) for so long at the most; `None` when it was not
     /// granted by then. Any duration will do.
     #[cfg(not(plimsoll_loom))]
+    #[must_use]
     pub fn acquire_within(&self, bytes: u64, time: std::time::Duration) -> Option<Permit> {
         let deadline = std::time::Instant::now().checked_add(time);
         acquire::block_on(self.acquire(bytes), deadline)
@@ -132,23 +134,27 @@ impl Budget {
     }
 
     /// Its size in bytes.
+    #[must_use]
     pub fn size(&self) -> u64 {
         lock(&self.queue).size()
     }
 
     /// Bytes that permits hold: more than the size after a request that is larger than it, or after
     /// it was made smaller.
+    #[must_use]
     pub fn held(&self) -> u64 {
         lock(&self.queue).held()
     }
 
     /// Bytes that are not held.
+    #[must_use]
     pub fn free(&self) -> u64 {
         let queue = lock(&self.queue);
         queue.size().saturating_sub(queue.held())
     }
 
     /// Requests that wait.
+    #[must_use]
     pub fn waiting(&self) -> usize {
         lock(&self.queue).waiting()
     }

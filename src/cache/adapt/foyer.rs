@@ -9,6 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Its resize starts a thread for each shard, which takes memory of its own at a time when there is
 /// little: give it few shards. What such threads free is not this thread's, so the bytes freed are what
 /// the cache says.
+///
+/// ```
+/// use plimsoll::cache::adapt::Foyer;
+/// use std::sync::Arc;
+///
+/// let cache = foyer_memory::Cache::<u32, String>::builder(1000).with_shards(1).build();
+/// // To be kept, and registered with the monitor.
+/// let adapted = Arc::new(Foyer::new("staff", cache.clone(), 200));
+/// # drop(adapted);
+/// ```
 #[derive(Debug)]
 pub struct Foyer<K, V>
 where
@@ -41,6 +51,7 @@ where
 
     /// What the levels leave of its capacity: over 0, at most 1, and the second at most the first.
     /// Others are reported by `tracing` and not taken.
+    #[must_use]
     pub fn shares(mut self, at_optimise: f64, at_critical: f64) -> Self {
         self.adapted.set_shares(at_optimise, at_critical);
         self

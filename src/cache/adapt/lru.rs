@@ -10,6 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// An [`lru::LruCache`] behind a lock: resized at once, its table too, and stays so while a level lasts.
 ///
 /// It counts entries only, and holds at least one.
+///
+/// ```
+/// use plimsoll::cache::adapt::Lru;
+/// use std::num::NonZeroUsize;
+/// use std::sync::{Arc, Mutex};
+///
+/// let most = NonZeroUsize::new(1000).unwrap();
+/// let cache = Arc::new(Mutex::new(lru::LruCache::<u32, String>::new(most)));
+/// // To be kept, and registered with the monitor.
+/// let adapted = Arc::new(Lru::new("staff", Arc::clone(&cache), 200));
+/// # drop(adapted);
+/// ```
 pub struct Lru<K: Eq + Hash, V, S = lru::DefaultHasher> {
     cache: Arc<Mutex<LruCache<K, V, S>>>,
     whole: NonZeroUsize,
@@ -23,7 +35,7 @@ impl<K: Eq + Hash, V, S> fmt::Debug for Lru<K, V, S> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> Lru<K, V, S> {
-    /// `bytes_an_entry` is about what an entry has.
+    /// Takes part under this name. `bytes_an_entry` is about what an entry has.
     pub fn new(
         name: impl Into<String>,
         cache: Arc<Mutex<LruCache<K, V, S>>>,
@@ -39,6 +51,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Lru<K, V, S> {
 
     /// What the levels leave of its capacity: over 0, at most 1, and the second at most the first.
     /// Others are reported by `tracing` and not taken.
+    #[must_use]
     pub fn shares(mut self, at_optimise: f64, at_critical: f64) -> Self {
         self.adapted.set_shares(at_optimise, at_critical);
         self

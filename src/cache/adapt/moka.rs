@@ -15,6 +15,16 @@ const ROUNDS: usize = 4;
 /// moka 0.12 cannot be resized. So entries are invalidated, whichever come first, until its size is the
 /// level's share of its greatest capacity (of its size, without one). It may fill again at once, and is
 /// asked again while the level lasts.
+///
+/// ```
+/// use plimsoll::cache::adapt::Moka;
+/// use std::sync::Arc;
+///
+/// let cache = moka::sync::Cache::<u32, String>::new(1000);
+/// // To be kept, and registered with the monitor.
+/// let adapted = Arc::new(Moka::new("staff", cache.clone(), 200));
+/// # drop(adapted);
+/// ```
 pub struct Moka<K, V, S = std::hash::RandomState> {
     cache: moka::sync::Cache<K, V, S>,
     adapted: Adapted,
@@ -52,6 +62,7 @@ impl<K, V, S> Moka<K, V, S> {
 
     /// What the levels leave of its capacity: over 0, at most 1, and the second at most the first.
     /// Others are reported by `tracing` and not taken.
+    #[must_use]
     pub fn shares(mut self, at_optimise: f64, at_critical: f64) -> Self {
         self.adapted.set_shares(at_optimise, at_critical);
         self
@@ -70,6 +81,7 @@ impl<K, V, S> MokaFuture<K, V, S> {
     }
 
     /// As [`Moka::shares`].
+    #[must_use]
     pub fn shares(mut self, at_optimise: f64, at_critical: f64) -> Self {
         self.adapted.set_shares(at_optimise, at_critical);
         self

@@ -41,6 +41,7 @@ where
 
     /// What the levels leave of its capacity: over 0, at most 1, and the second at most the first.
     /// Others are reported by `tracing` and not taken.
+    #[must_use]
     pub fn shares(mut self, at_optimise: f64, at_critical: f64) -> Self {
         self.adapted.set_shares(at_optimise, at_critical);
         self

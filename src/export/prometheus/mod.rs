@@ -20,14 +20,19 @@
 //! OpenTelemetry's advice that a runtime has a namespace of its own. What is not known is left out,
 //! and never 0.
 //!
-//! | file | its one idea |
+//! In the crate's sources, in `src/export/prometheus`:
+//!
+//! | file | what |
 //! |---|---|
-//! | `family` | one metric and its samples |
-//! | `memory` | what is held: heap, allocator, process, parts, limit |
-//! | `governing` | levels, verdict, actions, restarts |
-//! | `requests` | requests by route |
 //! | `alerts.yml` | rules for Prometheus: what to record, and alerts, tried by `promtool` in `tests/prometheus` |
 //! | `grafana.json` | a dashboard for Grafana |
+
+// | file | its one idea |
+// |---|---|
+// | `family` | one metric and its samples |
+// | `memory` | what is held: heap, allocator, process, parts, limit |
+// | `governing` | levels, verdict, actions, restarts |
+// | `requests` | requests by route |
 
 mod family;
 mod governing;

@@ -111,9 +111,20 @@ impl std::error::Error for JemallocError {}
 
 /// Reads jemalloc's figures now.
 ///
+/// ```
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// # fn main() -> Result<(), plimsoll::figures::JemallocError> {
+/// let figures = plimsoll::figures::jemalloc()?;
+/// println!("a purge would give {} bytes back", figures.dirty);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
-/// [`JemallocError::NotInUse`] when the program allocates through something else.
+/// [`JemallocError::NotInUse`] when the program allocates through something else;
+/// [`JemallocError::Refused`] of a jemalloc that was built without its statistics.
 ///
 /// # Cost
 ///
@@ -144,7 +155,11 @@ pub fn jemalloc() -> Result<JemallocFigures, JemallocError> {
 ///
 /// # Errors
 ///
-/// As for [`jemalloc`].
+/// As for [`jemalloc()`].
+///
+/// # Cost
+///
+/// That of [`jemalloc()`], and some figures of each arena: jemalloc makes up to four for each processor.
 pub fn jemalloc_arenas() -> Result<Vec<ArenaFigures>, JemallocError> {
     jemalloc()?;
     let paths = Paths::get()?;

@@ -63,7 +63,7 @@ pub(super) struct Plan {
 )]
 #[non_exhaustive]
 pub enum Mode {
-    /// They are carried out.
+    /// Actions and restarts are carried out.
     Act,
     /// They are entered into the ledger as skipped.
     DryRun,

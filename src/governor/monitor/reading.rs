@@ -21,6 +21,7 @@ use std::time::SystemTime;
 impl Monitor {
     /// The state of the program now. Reads jemalloc's statistics and a file of `/proc`: some tens
     /// of microseconds.
+    #[must_use]
     pub fn status(&self) -> Status {
         let heap = figures::heap();
         let process = ProcessFigures::read(&self.roots).ok();
@@ -52,12 +53,14 @@ impl Monitor {
     }
 
     /// The level that the monitor is at. One load: cheap enough for every request.
+    #[must_use]
     pub fn level(&self) -> Level {
         Level::from_u8(self.shared.level.load(Ordering::Relaxed))
     }
 
-    /// The share of the limit that was used at the last look: the pressure by which levels are judged,
-    /// in thousandths. One load: cheap enough for every request.
+    /// The share of the limit that was used at the last look, above 1 where it is passed: the pressure
+    /// by which levels are judged, kept to a thousandth. One load: cheap enough for every request.
+    #[must_use]
     pub fn last_utilization(&self) -> f64 {
         f64::from(self.shared.pressure.load(Ordering::Relaxed)) / 1000.0
     }
@@ -68,23 +71,27 @@ impl Monitor {
         crate::governor::Lookout::new(&self.shared, self.home)
     }
 
-    /// The lines.
+    /// Where the levels begin and end, as they are in force.
+    #[must_use]
     pub fn levels(&self) -> Levels {
         self.policy().levels
     }
 
     /// The lines, and when and how to restart, as they are in force.
+    #[must_use]
     pub fn policy(&self) -> Policy {
         *lock(&self.shared.policy)
     }
 
     /// Whether it acts on what it sees.
+    #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
     /// When it started: with [`Restart::Exec`](crate::Restart::Exec), which leaves the process its id,
     /// this tells one image of the program from the next.
+    #[must_use]
     pub fn started_at(&self) -> SystemTime {
         self.shared.started_at
     }
@@ -96,16 +103,35 @@ impl Monitor {
     }
 
     /// The limit, as last read.
+    #[must_use]
     pub fn limit(&self) -> Limit {
         *lock(&self.shared.limit)
     }
 
     /// A reader of the last events, up to 256, and of all to come. Every reader gets every event.
+    ///
+    /// ```no_run
+    /// # fn follow(monitor: &plimsoll::Monitor) {
+    /// use plimsoll::EventKind;
+    ///
+    /// let events = monitor.events();
+    /// std::thread::spawn(move || {
+    ///     // Ends when the monitor has stopped.
+    ///     for event in events {
+    ///         if let EventKind::Level { from, to, .. } = event.kind {
+    ///             println!("after {:?}: from {from} to {to}", event.uptime);
+    ///         }
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
     pub fn events(&self) -> EventReader {
         self.shared.bus.subscribe()
     }
 
     /// The last events, up to 256, from the oldest.
+    #[must_use]
     pub fn recent_events(&self) -> Vec<Event> {
         self.shared.bus.recent()
     }
@@ -118,23 +144,27 @@ impl Monitor {
 
     /// Whether new work is better refused: memory is critical, or a restart is due and the budget
     /// is spent. One load: cheap enough for every request.
+    #[must_use]
     pub fn is_shedding(&self) -> bool {
         self.shared.shedding.load(Ordering::Acquire)
     }
 
     /// Whether a restart has begun and waits for what is under way. One load.
+    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.shared.draining_now.load(Ordering::Acquire)
     }
 
     /// Where the memory was at the last look: at the entry into a level, and before each round of
     /// actions. `None` until then.
+    #[must_use]
     pub fn last_diagnosis(&self) -> Option<Diagnosis> {
         *lock(&self.shared.diagnosis)
     }
 
     /// Where the memory is now, and what can help; `None` when resident memory cannot be read.
-    /// Renews jemalloc's statistics: some tens of microseconds.
+    /// Renews jemalloc's statistics, some tens of microseconds, and asks the caches what they hold.
+    #[must_use]
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         self.diagnosis_with(self.shared.caches.bytes())
     }
@@ -145,7 +175,9 @@ impl Monitor {
         Some(Diagnosis::new(&process, cache_bytes))
     }
 
-    /// The last samples at the monitor's interval, from the oldest.
+    /// The last samples at the monitor's interval, from the oldest: as many as
+    /// [`MonitorBuilder::history`](crate::MonitorBuilder::history) says.
+    #[must_use]
     pub fn history(&self) -> Vec<Sample> {
         let capacity = lock(&self.shared.history).capacity();
         // Memory before the lock: the monitor does not wait for it.
@@ -157,6 +189,7 @@ impl Monitor {
     /// What resident memory was made of, from seconds to a month back, the finest resolution first.
     ///
     /// Looked at once a second, or at the monitor's interval if that is longer. Allocates some 170 KiB.
+    #[must_use]
     pub fn timeline(&self) -> Vec<Stretch> {
         let mut stretches = Timeline::stretches();
         lock(&self.shared.timeline).copy_into(&mut stretches);
@@ -165,28 +198,35 @@ impl Monitor {
 
     /// What resident memory was made of when it was last looked at; `None` before the first look, and
     /// where it cannot be read.
+    #[must_use]
     pub fn last_parts(&self) -> Option<Parts> {
         lock(&self.shared.timeline).last()
     }
 
     /// What the registered caches say they hold. One that panics at the question is taken to hold
     /// nothing.
+    ///
+    /// Each is asked on the calling thread, which waits where a cache waits for a lock of its own.
+    #[must_use]
     pub fn caches(&self) -> Vec<CacheStatus> {
         self.shared.caches.status()
     }
 
     /// Whether the program leaks, how fast, how surely, and how long there is left: of the live heap
     /// where it is counted, of anonymous resident memory where not. Made with the last sample.
+    #[must_use]
     pub fn leak_verdict(&self) -> Verdict {
         *lock(&self.shared.leak)
     }
 
     /// What was seen and done since the start.
+    #[must_use]
     pub fn summary(&self) -> Summary {
         *lock(&self.shared.summary)
     }
 
-    /// The last actions, from the oldest.
+    /// The last actions, up to 256, from the oldest.
+    #[must_use]
     pub fn ledger(&self) -> Vec<LedgerRow> {
         // Memory before the lock: the monitor does not wait for it.
         let mut rows = Vec::with_capacity(Ledger::CAPACITY);
@@ -194,12 +234,15 @@ impl Monitor {
         rows
     }
 
-    /// The restarts that are remembered, from the oldest.
+    /// The restarts that are remembered, from the oldest: those of earlier images only with a
+    /// [`state_file`](crate::MonitorBuilder::state_file), 1,000 at the most.
+    #[must_use]
     pub fn restarts(&self) -> Vec<RestartRecord> {
         lock(&self.shared.restarts).clone()
     }
 
     /// Whether a restart may happen now, and what stands against it.
+    #[must_use]
     pub fn restart_outlook(&self) -> RestartOutlook {
         let policy = self.policy();
         let restarts = self.restarts();
@@ -218,6 +261,7 @@ impl Monitor {
     }
 
     /// jemalloc's options as wanted and as they were after the start.
+    #[must_use]
     pub fn jemalloc_options(&self) -> &[EffectiveOption] {
         &self.options
     }

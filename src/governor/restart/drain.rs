@@ -68,6 +68,7 @@ impl Drain {
     }
 
     /// How long the restart waits at the most, from now.
+    #[must_use]
     pub fn remaining(&self) -> Duration {
         let state = *self.shared.state();
         let deadline = state.deadline.filter(|_| state.number == self.number);

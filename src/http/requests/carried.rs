@@ -131,7 +131,8 @@ pub fn carry_future<F: Future>(future: F) -> Carry<F> {
 }
 
 pin_project! {
-    /// See [`carry_future`].
+    /// A future whose allocations count for the request that it was wrapped in. Made by
+    /// [`carry_future`].
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is polled"]
     pub struct Carry<F> {

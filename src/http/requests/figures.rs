@@ -32,15 +32,15 @@ pub struct RouteFigures {
     pub refused: u64,
     /// Requests under way.
     pub in_flight: u64,
-    /// The mean duration.
+    /// The mean duration, in seconds.
     pub mean: f64,
-    /// Half took at most this long.
+    /// Half took at most this long, in seconds.
     pub p50: f64,
-    /// 95 in 100 took at most this long.
+    /// 95 in 100 took at most this long, in seconds.
     pub p95: f64,
-    /// 99 in 100 took at most this long.
+    /// 99 in 100 took at most this long, in seconds.
     pub p99: f64,
-    /// The longest.
+    /// The longest, in seconds.
     pub max: f64,
     /// Requests that took longer than the first limit, by default a second, or whose client had waited
     /// for longer when it went away.
@@ -55,11 +55,11 @@ pub struct RouteFigures {
     pub allocated_p50: u64,
     /// 99 in 100 allocated at most so many bytes.
     pub allocated_p99: u64,
-    /// The most that one allocated.
+    /// The most bytes that one allocated.
     pub allocated_max: u64,
-    /// The sum of all durations.
+    /// The sum of all durations, in seconds.
     pub seconds: f64,
-    /// How many took at most each of [`BOUNDS`] and more than the one before.
+    /// How many requests took at most each of [`BOUNDS`] and more than the one before.
     pub buckets: [u64; BOUNDS.len() + 1],
 }
 

@@ -36,6 +36,19 @@ pub(super) enum NamedBy {
 }
 
 /// What a [`RequestLayer`] does.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use plimsoll::http::{RequestLayer, RequestSettings};
+/// use std::time::Duration;
+///
+/// # fn layer(monitor: Arc<plimsoll::Monitor>) -> RequestLayer {
+/// let settings = RequestSettings::default()
+///     .slow(Duration::from_millis(300))
+///     .exempt("/internal/health");
+/// RequestLayer::with(monitor, settings)
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until they are given to `RequestLayer::with`"]
 pub struct RequestSettings {
@@ -104,6 +117,7 @@ impl RequestSettings {
     }
 
     /// The limits above which requests are slow and very slow.
+    #[must_use]
     pub fn limits(&self) -> (Duration, Duration) {
         (self.slow, self.very_slow)
     }
@@ -157,12 +171,12 @@ pub(super) struct Shared {
 }
 
 impl RequestLayer {
-    /// With settings at their defaults.
+    /// Measures with settings at their defaults, and sheds load as this monitor says.
     pub fn new(monitor: impl Into<Arc<Monitor>>) -> RequestLayer {
         RequestLayer::with(monitor, RequestSettings::default())
     }
 
-    /// With settings of one's own.
+    /// [`new`](Self::new) with settings of one's own.
     pub fn with(monitor: impl Into<Arc<Monitor>>, settings: RequestSettings) -> RequestLayer {
         RequestLayer {
             shared: Arc::new(Shared {
@@ -174,7 +188,9 @@ impl RequestLayer {
         }
     }
 
-    /// What is known of each route, sorted by template and method.
+    /// What is known of each route, sorted by template and method. Allocates, and reads the histograms
+    /// of every route: for a page, not for every request.
+    #[must_use]
     pub fn figures(&self) -> Vec<RouteFigures> {
         self.shared.routes.figures()
     }

@@ -46,7 +46,7 @@ pub struct Server {
 /// Why nothing is served.
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address cannot be read.
+    /// The address is not an IP address and a port.
     Address {
         /// What was given.
         given: String,
@@ -163,11 +163,12 @@ impl Server {
     }
 
     /// Where it listens: with port 0 asked for, the one that it got.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops it. Open connections are cut off.
+    /// Stops it, and waits for its thread to end. Open connections are cut off.
     pub fn stop(self) {
         drop(self);
     }
