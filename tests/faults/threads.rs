@@ -1,0 +1,136 @@
+//! No thread is to be had for the monitor.
+
+use super::{played, roles, shim, truth};
+use plimsoll::{Monitor, StartError};
+use roles::{OTHER, say};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+fn start() -> Result<Monitor, StartError> {
+    Monitor::builder()
+        .interval(Duration::from_millis(10))
+        .start()
+}
+
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// Threads and descriptors of this process.
+fn held() -> [usize; 2] {
+    ["/proc/self/task", "/proc/self/fd"].map(count)
+}
+
+/// Waits for as many as before: a thread that has been joined may be listed a moment longer.
+fn wait_for(before: [usize; 2]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while held() != before {
+        assert!(Instant::now() < deadline, "{:?}, before {before:?}", held());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Each thread that a start asks for is refused in turn; whatever it was, the next start works.
+pub fn no_thread(folder: &Path) {
+    // jemalloc starts threads of its own, which stay.
+    start().unwrap().stop();
+    let before = held();
+    let wanted = &shim::faults().create_nth;
+    let mut refused = 0;
+    for nth in 1.. {
+        let live = plimsoll::heap().live_blocks();
+        wanted.store(nth, Ordering::SeqCst);
+        let outcome = start();
+        let is_over = wanted.swap(0, Ordering::SeqCst) > 0;
+        match outcome {
+            Ok(monitor) => monitor.stop(),
+            Err(StartError::Thread(error)) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        wait_for(before);
+        if nth > 1 {
+            let now = plimsoll::heap().live_blocks();
+            assert!(now <= live, "{} blocks are left by try {nth}", now - live);
+        }
+        let monitor = start().unwrap();
+        monitor.optimise().unwrap();
+        monitor.stop();
+        wait_for(before);
+        if is_over {
+            break;
+        }
+    }
+    truth::assert_exact();
+    say(folder, &format!("{refused} refused"));
+}
+
+/// As a user who may have no more threads.
+pub fn no_process(folder: &Path) {
+    let mut found = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: fills the structure that it is given.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &mut found) };
+    assert_eq!(read, 0);
+    let set = |most| {
+        let limit = libc::rlimit {
+            rlim_cur: most,
+            ..found
+        };
+        // SAFETY: reads the structure that it is given.
+        unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limit) }
+    };
+    let before = held();
+    assert_eq!(set(1), 0);
+    let error = start().unwrap_err();
+    assert_eq!(held(), before);
+    say(folder, &error.to_string());
+    assert_eq!(set(found.rlim_cur), 0);
+    start().unwrap().stop();
+}
+
+#[test]
+fn a_monitor_that_is_refused_a_thread_leaves_nothing_behind_and_starts_the_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(command) = shim::command("no_thread", folder.path()) {
+        let account = played(command, folder.path());
+        println!("{account:?}");
+        // Three threads, and a fourth where the kernel tells of stalls.
+        assert!(
+            ["3 refused", "4 refused"].contains(&account[0].as_str()),
+            "{account:?}"
+        );
+    }
+}
+
+#[test]
+fn a_user_who_may_have_no_more_threads_is_told_so() {
+    // SAFETY: no arguments, no effect, cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = roles::command("no_process", folder.path());
+    command.uid(OTHER);
+    // Whether it may run at all.
+    let mut trial = std::process::Command::new(command.get_program());
+    if let Err(error) = trial.arg("--list").uid(OTHER).output() {
+        println!("skipped: another user may not run this test: {error}");
+        return;
+    }
+    let account = played(command, folder.path());
+    assert!(
+        account[0].starts_with("no thread for the monitor"),
+        "{account:?}"
+    );
+}
