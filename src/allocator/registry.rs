@@ -190,10 +190,21 @@ impl Registry {
     }
 
     fn reserve(&self) -> Option<&Block> {
-        let index = self.len.fetch_add(1, Ordering::AcqRel);
-        if index as usize >= FIRST {
-            let (chunk, _) = locate(index as usize);
-            self.ensure_chunk(chunk)?;
+        let mut index = self.len.load(Ordering::Acquire);
+        loop {
+            // Before the index is taken: one without memory would be lost, and chunks grow with it.
+            if index as usize >= FIRST {
+                let (chunk, _) = locate(index as usize);
+                self.ensure_chunk(chunk)?;
+            }
+            let next = index.checked_add(1)?;
+            let taken = self
+                .len
+                .compare_exchange(index, next, Ordering::AcqRel, Ordering::Acquire);
+            match taken {
+                Ok(_) => break,
+                Err(now) => index = now,
+            }
         }
         let block = self.get(index)?;
         block.index.store(index, Ordering::Relaxed);

@@ -30,19 +30,29 @@ pub(crate) fn publish(delta: i64) {
     let total = &TOTAL.0;
     let live = total
         .live
-        .fetch_add(delta, Ordering::Relaxed)
+        // Before the line is read, as `arm` sets the line before it reads this: one sees the other.
+        .fetch_add(delta, Ordering::SeqCst)
         .wrapping_add(delta);
     if delta <= 0 {
         return;
     }
     raise_peak(live);
-    if live >= total.line.load(Ordering::Relaxed) {
-        // One thread rings; the line stays down until the one who waits has looked and arms anew.
-        let line = total.line.swap(i64::MAX, Ordering::AcqRel);
-        if line != i64::MAX {
-            alarm::ring();
-        }
+    if live >= total.line.load(Ordering::SeqCst) {
+        ring();
     }
+}
+
+/// One thread rings; the line stays down until the one who waits has looked and arms anew.
+fn ring() {
+    let line = TOTAL.0.line.swap(i64::MAX, Ordering::SeqCst);
+    if line != i64::MAX {
+        alarm::ring();
+    }
+}
+
+/// The total now, from which [`arm`] measures.
+pub(crate) fn now() -> i64 {
+    TOTAL.0.live.load(Ordering::SeqCst)
 }
 
 /// The peak is at least `live`. A snapshot says so with what it knows exactly.
@@ -57,18 +67,19 @@ pub(crate) fn peak() -> u64 {
     TOTAL.0.peak.load(Ordering::Relaxed).max(0) as u64
 }
 
-/// Rings when the total has grown by `distance` bytes from now, once.
+/// Rings when the total has grown by `distance` bytes since it was `from`, once; at once when it already
+/// has.
 ///
 /// A distance and not a level, because the total is off by a bounded amount: measured from an
-/// exact figure that was taken now, that error cancels out.
-pub(crate) fn arm(distance: u64) {
+/// exact figure that was taken after `from`, that error cancels out.
+pub(crate) fn arm(from: i64, distance: u64) {
     let distance = i64::try_from(distance).unwrap_or(i64::MAX);
-    let line = TOTAL
-        .0
-        .live
-        .load(Ordering::Relaxed)
-        .saturating_add(distance);
-    TOTAL.0.line.store(line, Ordering::Release);
+    let line = from.saturating_add(distance);
+    TOTAL.0.line.store(line, Ordering::SeqCst);
+    // At the line itself it is the next growth that tells something, not that there was none.
+    if distance > 0 && now() >= line {
+        ring();
+    }
 }
 
 /// Nobody waits any more.

@@ -1,13 +1,12 @@
 //! The thread that tells the program, named `plimsoll-call`: log, callbacks, and the drain. A
 //! callback that hangs keeps neither an action nor a restart from happening.
 
+use super::caught::caught;
 use super::event::{Event, EventKind, EventReader, Fault};
-
 use super::latency::{Children, ShortSlices};
 use super::restart::Drain;
 use super::shared::Shared;
 use crate::trend::Severity;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Called with every event, on a thread of the monitor's.
@@ -28,13 +27,13 @@ impl Announcer {
         // A callback is to hear of a crossing as soon as the monitor's thread does.
         ShortSlices::ask(Children::DoNot);
         while let Some(event) = self.events.next() {
-            log(&event);
-            let mut panicked = false;
+            // Who takes the log is the program's too.
+            let mut panicked = caught(|| log(&event)).is_none();
             for callback in &self.callbacks {
-                panicked |= catch_unwind(AssertUnwindSafe(|| callback(&event))).is_err();
+                panicked |= caught(|| callback(&event)).is_none();
             }
             if let EventKind::Restarting(_) = event.kind {
-                panicked |= self.begin_drain().is_err();
+                panicked |= self.begin_drain().is_none();
             }
             // Not for the news of it: it might panic at that too.
             let is_news = !matches!(event.kind, EventKind::Fault(Fault::CallbackPanicked));
@@ -46,11 +45,11 @@ impl Announcer {
     }
 
     /// The token goes to the hook; without one it ends here, and with it the drain.
-    fn begin_drain(&mut self) -> std::thread::Result<()> {
+    fn begin_drain(&mut self) -> Option<()> {
         let token = Drain::new(Arc::clone(&self.shared.draining));
         match &mut self.drain {
-            Some(hook) => catch_unwind(AssertUnwindSafe(|| hook(token))),
-            None => Ok(()),
+            Some(hook) => caught(|| hook(token)),
+            None => Some(()),
         }
     }
 }

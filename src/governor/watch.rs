@@ -107,6 +107,8 @@ struct Reading {
     blocks: u64,
     /// The highest that the live heap can have been.
     heap_high: u64,
+    /// The process total just before the heap was read: what has grown since is beyond that figure.
+    total_before: i64,
     /// The inner allocator has refused memory since the look before.
     starved: bool,
 }
@@ -264,6 +266,7 @@ impl Watch {
     }
 
     fn read(&mut self) -> Reading {
+        let total_before = total::now();
         let heap = heap();
         let process = ProcessFigures::read(&self.settings.roots).ok();
         if process.is_none() && !self.resident_unreadable {
@@ -279,6 +282,7 @@ impl Watch {
             process,
             blocks: heap.live_blocks(),
             heap_high: heap.live_bytes_range().1,
+            total_before,
             starved: std::mem::replace(&mut self.refused, refused) != refused,
         }
     }
@@ -466,7 +470,7 @@ impl Watch {
         match self.control.policy().levels.next_line(self.control.level()) {
             Some(line) => {
                 let line = (line * self.limit.bytes as f64) as u64;
-                total::arm(line.saturating_sub(reading.heap_high));
+                total::arm(reading.total_before, line.saturating_sub(reading.heap_high));
             }
             None => total::disarm(),
         }

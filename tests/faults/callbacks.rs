@@ -227,19 +227,16 @@ fn what_a_callback_holds_may_panic_when_it_is_dropped_and_another_monitor_starts
 }
 
 #[test]
-#[ignore = "the payload is dropped outside of what catches: it ends the thread that calls back"]
 fn a_callback_may_panic_with_a_payload_that_panics_as_well() {
     plays("bomb_in_callback");
 }
 
 #[test]
-#[ignore = "the payload is dropped outside of what catches: it ends the thread that acts"]
 fn a_cache_may_panic_with_a_payload_that_panics_as_well() {
     plays("bomb_in_cache");
 }
 
 #[test]
-#[ignore = "a log that panics ends the thread that calls back"]
 fn callbacks_run_although_the_log_panics() {
     plays("logs");
 }

@@ -219,7 +219,6 @@ fn memory_that_is_refused_at_any_moment_is_null_and_counted_as_such() {
 }
 
 #[test]
-#[ignore = "the index of a block that could not be had is lost, and chunks grow with the index"]
 fn threads_that_could_have_no_block_do_not_make_the_next_mapping_larger() {
     plays("lost_indices");
 }

@@ -1,9 +1,9 @@
 //! Asking caches to give way.
 
 use crate::governor::Level;
+use crate::governor::caught::caught;
 use crate::governor::statistics::CacheStatistics;
 use crate::governor::status::CacheStatus;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A cache, or anything else that can hold less than it does.
@@ -107,7 +107,7 @@ impl Caches {
                 continue;
             };
             asked.caches += 1;
-            if catch_unwind(AssertUnwindSafe(|| cache.shrink(level))).is_err() {
+            if caught(|| cache.shrink(level)).is_none() {
                 asked.panicked = true;
             }
         }
@@ -126,10 +126,10 @@ impl Caches {
         let mut all = Vec::new();
         self.each(|cache| {
             all.push(CacheStatus {
-                name: said(|| cache.name().to_owned()).unwrap_or_default(),
+                name: caught(|| cache.name().to_owned()).unwrap_or_default(),
                 bytes: held(cache),
-                keeps_cap: said(|| cache.keeps_cap()).unwrap_or(false),
-                statistics: said(|| cache.statistics()).flatten(),
+                keeps_cap: caught(|| cache.keeps_cap()).unwrap_or(false),
+                statistics: caught(|| cache.statistics()).flatten(),
             });
         });
         all
@@ -152,12 +152,7 @@ impl Caches {
 
 /// What a cache says it holds; one that panics is taken to hold nothing.
 fn held(cache: &dyn Shrink) -> u64 {
-    said(|| cache.bytes()).unwrap_or(0)
-}
-
-/// What a cache says, unless it panics.
-fn said<R>(say: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(say)).ok()
+    caught(|| cache.bytes()).unwrap_or(0)
 }
 
 /// Forgets the type of a cache.

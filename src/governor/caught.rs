@@ -1,0 +1,17 @@
+//! Runs code of the program's on a thread of the monitor's, which must not end by its panic.
+
+use std::mem::forget;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What it answers, unless it panics. What it panics with may panic once more when it is dropped: then
+/// that is leaked.
+pub(super) fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
+    let payload = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(answer) => return Some(answer),
+        Err(payload) => payload,
+    };
+    if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        forget(another);
+    }
+    None
+}
