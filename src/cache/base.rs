@@ -9,6 +9,13 @@
 //!
 //! The table rounds what it derives from its capacity (the part for what is often used), anew with
 //! every change of it. Weights are scaled by [`SCALE`], so that a thousand changes lose nothing.
+//!
+//! # What was tried for more of the table's speed
+//!
+//! Of `quick_cache`'s speed 0.86 is left on one thread. Without the statistics it is 0.89; the rest is the
+//! entry's second word and what an insertion decides. A table whose weights are a constant of its type, for
+//! caches that limit entries only, is 10 instructions of 463 shorter for an insertion, and no faster; telling
+//! an eviction by reference, so that plain data is not moved, 2, and no faster either.
 
 use super::stamp::{Stamp, Weight};
 use super::statistics::{Cause, Counters, Gone};
@@ -22,9 +29,10 @@ use std::sync::Arc;
 /// Of weights to bytes or entries.
 pub(super) const SCALE: u64 = 1 << 16;
 
-/// Entries below which a cache is one shard. What a shard has no room for is evicted although others
-/// have, which a cache that is made for just what it is to hold would feel.
-const ONE_SHARD_BELOW: u64 = 256;
+/// Entries below which a cache is one shard: four shards of the fewest. What a shard has no room for is
+/// evicted although others have, which a cache that is made for just what it is to hold would feel; but on
+/// one shard two threads wait for each other: with 200 entries that is a quarter of their speed.
+const ONE_SHARD_BELOW: u64 = 128;
 
 /// Fewest entries that a shard is made for, as the table itself would have it. With fewer shards threads
 /// wait for each other.
@@ -316,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_small_cache_is_one_shard_and_a_large_one_has_shards_that_are_swept_fast() {
-        for (entries, expected) in [(0, 1), (100, 1), (255, 1), (1 << 20, 64)] {
+        for (entries, expected) in [(0, 1), (100, 1), (127, 1), (1 << 20, 64)] {
             assert_eq!(
                 shards(entries, Unit::ENTRIES),
                 expected,

@@ -134,8 +134,9 @@ where
 
     /// At most so many entries. With 0 it holds nothing: every value is made anew.
     ///
-    /// A cache of fewer than 2,048 entries is exact. A larger one is made of shards with equal parts of
-    /// its capacity, and evicts from a full shard while others have room: some per cent early.
+    /// A cache of fewer than 128 entries is exact, and so is one with a limit of bytes too below 2,048. A
+    /// larger one is made of shards with equal parts of its capacity, rounded down, and evicts from a full
+    /// shard while others have room: some per cent early.
     pub fn entries(mut self, most: u64) -> Self {
         self.entries = Some(most);
         self
