@@ -655,6 +655,46 @@ fn memory_of_what_has_expired_comes_back_by_itself() {
     assert_eq!(sweepers(), 1);
 }
 
+/// Panics when it is dropped, with something that panics when it is.
+#[cfg(panic = "unwind")]
+struct Bomb;
+
+#[cfg(panic = "unwind")]
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        struct Fuse;
+        impl Drop for Fuse {
+            fn drop(&mut self) {
+                panic!("what it panicked with");
+            }
+        }
+        std::panic::panic_any(Fuse);
+    }
+}
+
+#[test]
+#[cfg(panic = "unwind")]
+fn a_value_that_panics_when_it_is_dropped_does_not_keep_others_from_being_swept() {
+    let bombs = PressureCache::builder("bombs")
+        .entries(4)
+        .ttl(Duration::from_millis(20))
+        .build()
+        .unwrap();
+    let others = PressureCache::builder("others")
+        .entries(4)
+        .ttl(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    bombs.insert(1, Arc::new(Bomb));
+    others.insert(1, 1);
+    let begun = Instant::now();
+    while others.statistics().evictions.expired == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{bombs:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(bombs.statistics().evictions.expired, 1);
+}
+
 #[test]
 fn a_cache_that_is_dropped_while_it_shrinks_is_dropped_after() {
     let freed = Arc::new(AtomicU64::new(0));

@@ -7,6 +7,7 @@
 
 use super::clock::Clock;
 use super::due::Due;
+use crate::governor::caught::caught;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -170,11 +171,15 @@ impl State {
 /// A value whose drop panics does not end the thread that all caches need.
 fn sweep(cache: &Weak<dyn Sweep>) -> Duration {
     let begun = Instant::now();
-    if let Some(cache) = cache.upgrade() {
-        let work = std::panic::AssertUnwindSafe(|| cache.sweep());
-        if std::panic::catch_unwind(work).is_err() {
-            tracing::error!("a value panicked while it was dropped from a cache");
+    // Its last owner may be this.
+    let swept = caught(|| {
+        if let Some(cache) = cache.upgrade() {
+            cache.sweep();
         }
+    });
+    if swept.is_none() {
+        // Who takes the log is the program's too.
+        caught(|| tracing::error!("a value panicked while it was dropped from a cache"));
     }
     begun.elapsed()
 }

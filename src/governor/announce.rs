@@ -7,6 +7,7 @@ use super::latency::{Children, ShortSlices};
 use super::restart::Drain;
 use super::shared::Shared;
 use crate::trend::Severity;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Called with every event, on a thread of the monitor's.
@@ -20,6 +21,8 @@ pub(super) struct Announcer {
     pub(super) events: EventReader,
     pub(super) callbacks: Vec<Callback>,
     pub(super) drain: Option<DrainHook>,
+    /// To be named where it cannot be written.
+    pub(super) state_file: Option<PathBuf>,
 }
 
 impl Announcer {
@@ -28,7 +31,7 @@ impl Announcer {
         ShortSlices::ask(Children::DoNot);
         while let Some(event) = self.events.next() {
             // Who takes the log is the program's too.
-            let mut panicked = caught(|| log(&event)).is_none();
+            let mut panicked = caught(|| log(&event, self.state_file.as_deref())).is_none();
             for callback in &self.callbacks {
                 panicked |= caught(|| callback(&event)).is_none();
             }
@@ -54,7 +57,7 @@ impl Announcer {
     }
 }
 
-fn log(event: &Event) {
+fn log(event: &Event, state_file: Option<&Path>) {
     match event.kind {
         EventKind::Started { limit } => {
             tracing::info!(limit_bytes = limit.bytes, source = %limit.source, "monitor started");
@@ -113,6 +116,11 @@ fn log(event: &Event) {
         EventKind::Drill(drill) => tracing::warn!(pressure = drill.pressure(), "a drill begins"),
         EventKind::Policy(policy) => tracing::warn!(?policy, "the policy was changed"),
         EventKind::Lost { events } => tracing::warn!(events, "events were lost: too slow"),
-        EventKind::Fault(fault) => tracing::error!(%fault, "memory monitor"),
+        EventKind::Fault(fault) => {
+            let is_of_it = matches!(fault, Fault::StateUnwritable(_));
+            let state_file = state_file.filter(|_| is_of_it).map(Path::display);
+            let state_file = state_file.map(tracing::field::display);
+            tracing::error!(%fault, state_file, "memory monitor");
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! Runs code of the program's on a thread of the monitor's, which must not end by its panic.
+//! Runs code of the program's on a thread of ours, which must not end by its panic.
 
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What it answers, unless it panics. What it panics with may panic once more when it is dropped: then
 /// that is leaked.
-pub(super) fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
     let payload = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(answer) => return Some(answer),
         Err(payload) => payload,

@@ -15,6 +15,7 @@ use super::restart::{RestartRecord, Withheld};
 use crate::figures::{Limit, Pressure};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -112,11 +113,18 @@ pub enum Fault {
     StateSetAside,
     /// What wakes the monitor early no longer works; it goes on at its interval.
     WakeLost(WakeSource),
-    /// The state file could not be written, or something that is not ours stands in its place: the
-    /// restart does not happen, because its cooldown could not be kept.
-    StateUnwritable,
+    /// The state file could not be written, for the reason with this `errno` value, or something that is
+    /// not ours stands in its place, which is 0: the restart does not happen, because its cooldown could
+    /// not be kept.
+    StateUnwritable(i32),
     /// The new image could not be started, with this `errno` value; the program goes on.
     ExecFailed(i32),
+}
+
+impl Fault {
+    pub(super) fn unwritable(error: &io::Error) -> Fault {
+        Fault::StateUnwritable(error.raw_os_error().unwrap_or(0))
+    }
 }
 
 impl fmt::Display for Fault {
@@ -132,12 +140,20 @@ impl fmt::Display for Fault {
             Fault::StateSetAside => {
                 f.write_str("the state file cannot be believed and is set aside")
             }
-            Fault::StateUnwritable => {
+            Fault::StateUnwritable(0) => {
                 f.write_str("the state file could not be written: no restart without it")
+            }
+            Fault::StateUnwritable(code) => {
+                let error = io::Error::from_raw_os_error(*code);
+                write!(
+                    f,
+                    "the state file could not be written: {error}: no restart without it"
+                )
             }
             Fault::WakeLost(source) => write!(f, "{source} no longer wakes the monitor"),
             Fault::ExecFailed(code) => {
-                write!(f, "the new image could not be started: error {code}")
+                let error = io::Error::from_raw_os_error(*code);
+                write!(f, "the new image could not be started: {error}")
             }
         }
     }

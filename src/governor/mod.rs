@@ -31,7 +31,7 @@
 
 mod actions;
 mod announce;
-mod caught;
+pub(crate) mod caught;
 mod claim;
 mod command;
 mod config;

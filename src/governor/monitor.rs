@@ -116,14 +116,14 @@ impl Monitor {
         ProcessFigures::read(&builder.roots).map_err(StartError::Figures)?;
         let budget = builder.policy.budget_per_hour;
         let (state, set_aside) =
-            State::open(builder.state_file, budget).map_err(StartError::State)?;
+            State::open(builder.state_file.clone(), budget).map_err(StartError::State)?;
         let wrong_state = set_aside.map(|error| {
             if state.is_writable() {
                 tracing::warn!(%error, "the state file cannot be believed and is set aside");
                 Fault::StateSetAside
             } else {
                 tracing::warn!(%error, "the state file's place is taken: no restart without it");
-                Fault::StateUnwritable
+                Fault::StateUnwritable(0)
             }
         });
         let is_kept = state.is_kept();
@@ -180,6 +180,7 @@ impl Monitor {
             events: shared.bus.subscribe(),
             callbacks: builder.callbacks,
             drain: builder.drain,
+            state_file: builder.state_file,
         };
         let watch = Watch::new(
             Arc::clone(&shared),

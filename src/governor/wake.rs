@@ -246,6 +246,9 @@ mod linux {
         base64::engine::general_purpose::STANDARD.decode(text).ok()
     }
 
+    /// How often the thread that waits is told to end, at the most.
+    const TRIES: u32 = 3;
+
     /// The thread that waits, named `plimsoll-wake`. Dropping this ends it.
     pub(in crate::governor) struct Wake {
         thread: Option<std::thread::JoinHandle<()>>,
@@ -279,8 +282,14 @@ mod linux {
     impl Drop for Wake {
         fn drop(&mut self) {
             let one = 1u64;
-            // SAFETY: writes the eight bytes that an eventfd takes.
-            unsafe { libc::write(self.stop.as_raw_fd(), (&raw const one).cast(), 8) };
+            // The kernel does not refuse it; what stands between, a filter of system calls or a signal, might
+            // once, and the thread would wait for ever.
+            for _ in 0..TRIES {
+                // SAFETY: writes the eight bytes that an eventfd takes.
+                if unsafe { libc::write(self.stop.as_raw_fd(), (&raw const one).cast(), 8) } == 8 {
+                    break;
+                }
+            }
             join(self.thread.take());
         }
     }
@@ -295,6 +304,10 @@ mod linux {
             if unsafe { libc::poll(polled.as_mut_ptr(), 2, -1) } < 0 {
                 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
                     continue;
+                }
+                if let Some(source) = sources.first() {
+                    let fault = Fault::WakeLost(source.from);
+                    shared.bus.send(EventKind::Fault(fault));
                 }
                 return;
             }

@@ -326,6 +326,7 @@ impl Watch {
             baseline_bytes: self.state.baseline_bytes(),
             is_kept: self.state.is_kept(),
             unix_seconds: unix_seconds(),
+            uptime: now,
         };
         let orders = self.control.see(&sight, &past);
         // A cast clamps.
@@ -373,9 +374,9 @@ impl Watch {
         }
         if let Some(bytes) = orders.started
             && self.control.policy().how.is_some()
-            && self.state.started(bytes).is_err()
+            && let Err(error) = self.state.started(bytes)
         {
-            self.report(EventKind::Fault(Fault::StateUnwritable));
+            self.report(EventKind::Fault(Fault::unwritable(&error)));
         }
         if self.settings.mode == Mode::Observe {
             return;

@@ -58,8 +58,16 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn count(folder: &str) -> usize {
-    std::fs::read_dir(folder).unwrap().count()
+/// What descriptors are of, or what threads are called.
+fn all_of(folder: &str) -> Vec<String> {
+    let of = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let target = std::fs::read_link(&path).map(|target| target.display().to_string());
+        target
+            .or_else(|_| std::fs::read_to_string(path.join("comm")))
+            .ok()
+    };
+    std::fs::read_dir(folder).unwrap().filter_map(of).collect()
 }
 
 const ERROR: &str = "PLIMSOLL_TEST_ERROR";
@@ -86,8 +94,8 @@ pub fn calls(folder: &Path) {
     let faults = shim::faults();
     // jemalloc starts threads of its own, which stay.
     scenario(folder).unwrap();
-    let descriptors = count("/proc/self/fd");
-    let threads = count("/proc/self/task");
+    let descriptors = all_of("/proc/self/fd");
+    let threads = all_of("/proc/self/task");
     let mut failed = BTreeMap::<String, u32>::new();
     let mut refused = 0;
     for nth in swept(error) {
@@ -118,9 +126,19 @@ pub fn calls(folder: &Path) {
     assert!(sum > 20, "the scenario makes more calls than that");
     assert!(failed.contains_key("read") && failed.contains_key("open64"));
     scenario(folder).unwrap();
-    wait_until("threads and descriptors are as before", || {
-        count("/proc/self/fd") == descriptors && count("/proc/self/task") <= threads
-    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let now = (all_of("/proc/self/fd"), all_of("/proc/self/task"));
+        if now.0.len() == descriptors.len() && now.1.len() <= threads.len() {
+            break;
+        }
+        let is_late = Instant::now() > deadline;
+        assert!(
+            !is_late,
+            "before: {descriptors:?} {threads:?}, now: {now:?}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert!(plimsoll::heap().live_bytes() < MIB);
     truth::assert_exact();
     say(

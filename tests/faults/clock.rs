@@ -57,8 +57,9 @@ pub fn clock(folder: &Path) {
             wait_for(&mut events, cooling);
             for years in [-10, -70] {
                 set_ahead(years);
-                let outlook = monitor.restart_outlook();
-                assert_eq!(outlook.cooldown_remaining, Duration::from_secs(300));
+                // It is as old as this image is.
+                let remaining = monitor.restart_outlook().cooldown_remaining.as_secs();
+                assert!((200..300).contains(&remaining), "{remaining} s");
                 std::thread::sleep(Duration::from_millis(100));
             }
             let history = monitor.history();
@@ -106,7 +107,6 @@ fn a_clock_that_jumps_ends_a_cooldown_or_begins_it_and_breaks_nothing() {
 }
 
 #[test]
-#[ignore = "a restart of the future counts as one that is happening now, for as long as the clock is behind"]
 fn a_cooldown_ends_in_its_time_although_the_clock_was_set_back() {
     let folder = tempfile::tempdir().unwrap();
     if let Some(command) = shim::command("stuck_clock", folder.path()) {

@@ -155,7 +155,7 @@ impl Judgement {
             ..
         } = case;
         if let Some(drill) = case.drill() {
-            judge(policy, past, sight.now)?;
+            judge(policy, past)?;
             return if drill.restarts {
                 Ok(())
             } else {
@@ -195,7 +195,7 @@ impl Judgement {
                 }));
             }
         }
-        judge(policy, past, sight.now)?;
+        judge(policy, past)?;
         Ok(())
     }
 

@@ -81,6 +81,8 @@ pub(super) struct Past<'a> {
     pub(super) is_kept: bool,
     /// Seconds since 1970.
     pub(super) unix_seconds: u64,
+    /// Since the monitor started.
+    pub(super) uptime: Duration,
 }
 
 /// What one look finds.

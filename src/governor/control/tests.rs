@@ -75,6 +75,7 @@ impl Simulation {
             baseline_bytes: self.baseline_bytes,
             is_kept: true,
             unix_seconds: 1_000_000 + self.now.as_secs(),
+            uptime: self.now,
         };
         let orders = self.control.see(&sight, &past);
         if orders.actions.contains(&true) && self.busy_since.is_none() {

@@ -250,11 +250,12 @@ impl Monitor {
             restarts: &restarts,
             is_kept: self.is_kept,
             unix_seconds: unix_seconds(),
+            uptime: self.shared.uptime(),
             ..Past::default()
         };
         RestartOutlook {
             policy,
-            cooldown_remaining: cooldown_left(&policy, &past, self.shared.uptime()),
+            cooldown_remaining: cooldown_left(&policy, &past),
             used_in_last_hour: in_last_hour(&past),
             withheld: *lock(&self.shared.withheld),
         }

@@ -95,11 +95,17 @@ impl fmt::Display for Withheld {
 
 /// How long ago each restart was that is remembered.
 ///
-/// One in the future, by a clock that was set back, counts as one that happened now.
+/// One in the future, by a clock that was set back, happened when this image started: no later, for it
+/// ended an earlier one, and a clock that stays behind would have it happen for ever.
 fn ages(past: &Past<'_>) -> impl Iterator<Item = Duration> {
-    let now = past.unix_seconds;
+    let (now, uptime) = (past.unix_seconds, past.uptime);
     let restarts = past.restarts.iter();
-    restarts.map(move |record| Duration::from_secs(now.saturating_sub(record.at_unix_seconds)))
+    restarts.map(
+        move |record| match now.checked_sub(record.at_unix_seconds) {
+            Some(seconds) => Duration::from_secs(seconds),
+            None => uptime,
+        },
+    )
 }
 
 /// The restarts of the last hour.
@@ -115,26 +121,18 @@ pub(in crate::governor) fn spent(policy: &Policy, past: &Past<'_>) -> Option<u32
 
 /// What is left of the cooldown; zero when it is over. Where nothing remembers the last restart, the
 /// start of the monitor may have been one.
-pub(in crate::governor) fn cooldown_left(
-    policy: &Policy,
-    past: &Past<'_>,
-    uptime: Duration,
-) -> Duration {
-    let forgotten = (!past.is_kept).then_some(uptime);
+pub(in crate::governor) fn cooldown_left(policy: &Policy, past: &Past<'_>) -> Duration {
+    let forgotten = (!past.is_kept).then_some(past.uptime);
     let last = ages(past).chain(forgotten).min();
     last.map_or(Duration::ZERO, |age| policy.cooldown.saturating_sub(age))
 }
 
-/// Judges by the restarts that are remembered; `uptime` since the monitor started.
-pub(in crate::governor) fn judge(
-    policy: &Policy,
-    past: &Past<'_>,
-    uptime: Duration,
-) -> Result<(), Withheld> {
+/// Judges by the restarts that are remembered.
+pub(in crate::governor) fn judge(policy: &Policy, past: &Past<'_>) -> Result<(), Withheld> {
     if let Some(restarts) = spent(policy, past) {
         return Err(Withheld::BudgetSpent { restarts });
     }
-    match cooldown_left(policy, past, uptime) {
+    match cooldown_left(policy, past) {
         Duration::ZERO => Ok(()),
         remaining => Err(Withheld::Cooldown { remaining }),
     }
@@ -146,6 +144,10 @@ mod tests {
     use crate::governor::RestartRecord;
 
     fn judged(seconds: &[u64], now: u64) -> Result<(), Withheld> {
+        judged_after(Duration::from_secs(1), seconds, now)
+    }
+
+    fn judged_after(uptime: Duration, seconds: &[u64], now: u64) -> Result<(), Withheld> {
         let restarts: Vec<_> = seconds
             .iter()
             .map(|&at_unix_seconds| RestartRecord {
@@ -157,9 +159,10 @@ mod tests {
             restarts: &restarts,
             is_kept: true,
             unix_seconds: now,
+            uptime,
             ..Past::default()
         };
-        judge(&Policy::default(), &past, Duration::from_secs(1))
+        judge(&Policy::default(), &past)
     }
 
     #[test]
@@ -185,15 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_does_not_open_the_way() {
-        assert!(judged(&[5000], 1000).is_err());
+    fn a_clock_that_was_set_back_neither_opens_the_way_nor_closes_it_for_good() {
+        let remaining = Duration::from_secs(299);
+        assert_eq!(judged(&[5000], 1000), Err(Withheld::Cooldown { remaining }));
+        let five_minutes = Duration::from_secs(300);
+        assert_eq!(judged_after(five_minutes, &[5000], 1000), Ok(()));
+        // The budget of an hour likewise.
+        let spent = Err(Withheld::BudgetSpent { restarts: 3 });
+        assert_eq!(judged_after(five_minutes, &[5000; 3], 1000), spent);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(judged_after(hour, &[5000; 3], 1000), Ok(()));
     }
 
     #[test]
     fn where_nothing_remembers_the_start_counts_as_a_restart() {
-        let past = Past::default();
         let policy = Policy::default();
-        assert!(judge(&policy, &past, Duration::from_secs(299)).is_err());
-        assert_eq!(judge(&policy, &past, Duration::from_secs(300)), Ok(()));
+        let after = |seconds| {
+            let past = Past {
+                uptime: Duration::from_secs(seconds),
+                ..Past::default()
+            };
+            judge(&policy, &past)
+        };
+        assert!(after(299).is_err());
+        assert_eq!(after(300), Ok(()));
     }
 }

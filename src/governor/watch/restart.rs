@@ -100,9 +100,9 @@ impl Watch {
             return RestartError::Ending;
         }
         let record = self.record(how, reading, pressure);
-        if self.state.record(record).is_err() {
+        if let Err(error) = self.state.record(record) {
             self.failures.failed(self.shared.uptime());
-            self.report(EventKind::Fault(Fault::StateUnwritable));
+            self.report(EventKind::Fault(Fault::unwritable(&error)));
             return RestartError::Failed;
         }
         let drained = self.drain(reading, record, left);
