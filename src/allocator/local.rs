@@ -254,6 +254,10 @@ impl Local {
             self.surrender(block);
             return None;
         }
+        // Asked for before the block had an owner to be called.
+        if ERRANDS.is_behind(block) {
+            block.call();
+        }
         Some(block)
     }
 
@@ -468,6 +472,7 @@ mod platform {
                 return Err(());
             }
             made = Some(key);
+            stay_loaded();
             NonZeroUsize::new(key as usize + 1).ok_or(())
         });
         let key = (key.ok()?.get() - 1) as libc::pthread_key_t;
@@ -476,6 +481,58 @@ mod platform {
             unsafe { libc::pthread_key_delete(spare) };
         }
         Some(key)
+    }
+
+    /// Keeps the library that this is in, where it is in one, from being unloaded: threads that have
+    /// allocated call [`round`] at their end, and the allocator inside may have a destructor too. musl
+    /// and Darwin unload no library that has data of threads.
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    fn stay_loaded() {}
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn stay_loaded() {
+        let here = round as *const c_void;
+        if is_in_program(here) {
+            return;
+        }
+        let mut found = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+        // SAFETY: `found` has room for the answer, and the name that it holds is the loader's, and stays.
+        // With `RTLD_NOLOAD` nothing is loaded: what is there gets one flag more.
+        unsafe {
+            if libc::dladdr(here, found.as_mut_ptr()) != 0 {
+                let name = found.assume_init().dli_fname;
+                let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+                libc::dlopen(name, flags);
+            }
+        }
+    }
+
+    /// Whether an address is in the program itself, which nobody unloads. Where the kernel does not tell
+    /// where that is, everything is. Asks the loader nothing, and so waits for none of its locks.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn is_in_program(address: *const c_void) -> bool {
+        #[cfg(target_pointer_width = "32")]
+        use libc::Elf32_Phdr as Header;
+        #[cfg(target_pointer_width = "64")]
+        use libc::Elf64_Phdr as Header;
+        // SAFETY: reads what the kernel gave the process.
+        let (at, count) = unsafe {
+            let at = libc::getauxval(libc::AT_PHDR) as usize;
+            (at, libc::getauxval(libc::AT_PHNUM) as usize)
+        };
+        let headers = ptr::with_exposed_provenance::<Header>(at);
+        if headers.is_null() {
+            return true;
+        }
+        // SAFETY: the program's headers, so many, which are mapped for as long as it runs.
+        let headers = unsafe { core::slice::from_raw_parts(headers, count) };
+        let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
+        let moved_by = own.map_or(0, |own| at.wrapping_sub(own.p_vaddr as usize));
+        let offset = address.addr().wrapping_sub(moved_by);
+        headers.iter().any(|header| {
+            let begin = header.p_vaddr as usize;
+            header.p_type == libc::PT_LOAD
+                && (begin..begin.saturating_add(header.p_memsz as usize)).contains(&offset)
+        })
     }
 
     /// One round of key destruction; `value` is its number.

@@ -49,10 +49,22 @@ pub(crate) fn blocks(_count: usize) -> *mut Block {
 #[cfg(all(not(unix), not(plimsoll_loom)))]
 pub(crate) unsafe fn discard(_blocks: *mut Block, _count: usize) {}
 
-#[cfg(plimsoll_loom)]
+#[cfg(all(plimsoll_loom, not(plimsoll_shuttle)))]
 pub(crate) fn blocks(_count: usize) -> *mut Block {
     core::ptr::null_mut()
 }
 
-#[cfg(plimsoll_loom)]
+#[cfg(all(plimsoll_loom, not(plimsoll_shuttle)))]
 pub(crate) unsafe fn discard(_blocks: *mut Block, _count: usize) {}
+
+#[cfg(plimsoll_shuttle)]
+pub(crate) fn blocks(count: usize) -> *mut Block {
+    let blocks: Box<[Block]> = (0..count).map(|_| Block::new()).collect();
+    Box::into_raw(blocks).cast()
+}
+
+#[cfg(plimsoll_shuttle)]
+pub(crate) unsafe fn discard(blocks: *mut Block, count: usize) {
+    // SAFETY: the caller has them from `blocks(count)`.
+    drop(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(blocks, count)) });
+}

@@ -23,22 +23,24 @@
 //! | `total` | the process total, its peak, and the line |
 //! | `alarm` | waking who waits at the line |
 //! | `memory` | pages for blocks |
-//! | `sync` | atomics, or loom's |
+//! | `sync` | atomics, or loom's, or shuttle's |
 
-#[cfg(not(plimsoll_loom))]
+#[cfg(any(not(plimsoll_loom), plimsoll_shuttle))]
 pub(crate) mod alarm;
 pub(crate) mod block;
 pub(crate) mod errand;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod local;
 mod memory;
-#[cfg(all(test, plimsoll_loom))]
+#[cfg(all(test, plimsoll_loom, not(plimsoll_shuttle)))]
 mod model;
 pub(crate) mod registry;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod scope;
+#[cfg(all(test, plimsoll_shuttle))]
+pub(crate) mod storm;
 pub(crate) mod sync;
-#[cfg(not(plimsoll_loom))]
+#[cfg(any(not(plimsoll_loom), plimsoll_shuttle))]
 pub(crate) mod total;
 
 #[cfg(not(plimsoll_loom))]

@@ -1,7 +1,7 @@
 //! The counting protocol under loom: the code that ships, in every interleaving and with every
 //! value that weak memory lets a load see.
 //!
-//! Run with `RUSTFLAGS="--cfg plimsoll_loom" cargo test --release --lib --features batch,cache model`.
+//! Run by `tests/models.sh`.
 //!
 //! Writers register, count, hand back and register again while a reader takes its passes. What it
 //! may find is what some order of the writers' steps allows; what stands at the end is exact. All

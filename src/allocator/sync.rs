@@ -1,12 +1,21 @@
-//! Atomics and spinning, from `core` in the program that ships and from loom in the model.
+//! Atomics, from `core` in the program that ships, from loom in the model, and from shuttle in larger ones.
 //!
 //! The counting protocol names atomics through this module alone, so that loom explores the very
-//! code that runs inside `malloc` and not a copy of it.
+//! code that runs inside `malloc` and not a copy of it. `plimsoll_loom` is set in every model,
+//! `plimsoll_shuttle` beside it where shuttle runs it.
 
 #[cfg(not(plimsoll_loom))]
 pub(crate) use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
-#[cfg(plimsoll_loom)]
+#[cfg(all(plimsoll_loom, not(plimsoll_shuttle)))]
 pub(crate) use loom::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(plimsoll_shuttle)]
+pub(crate) use shuttle::sync::atomic::{
+    AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence,
+};
+#[cfg(plimsoll_shuttle)]
+pub(crate) use shuttle::thread::yield_now;
+#[cfg(not(plimsoll_loom))]
+pub(crate) use std::thread::yield_now;
 
 /// A load by the only thread that ever stores there.
 ///
@@ -15,9 +24,9 @@ pub(crate) use loom::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, 
 /// a load that loom does not take for an access.
 #[inline(always)]
 pub(crate) fn own_load(word: &AtomicU64) -> u64 {
-    #[cfg(not(plimsoll_loom))]
+    #[cfg(any(not(plimsoll_loom), plimsoll_shuttle))]
     return word.load(Ordering::Relaxed);
-    #[cfg(plimsoll_loom)]
+    #[cfg(all(plimsoll_loom, not(plimsoll_shuttle)))]
     // SAFETY: no other thread stores, so no store is under way.
     return unsafe { word.unsync_load() };
 }

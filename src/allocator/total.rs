@@ -5,7 +5,7 @@
 //! allocation larger than the quantum is published at once. It serves what must be noticed at
 //! once, the line and the peak; exact figures come from [`registry`](super::registry).
 
-use super::alarm;
+use super::block::maybe_const_fn;
 use super::sync::{AtomicI64, Ordering};
 
 pub(crate) struct Total {
@@ -15,74 +15,110 @@ pub(crate) struct Total {
     line: AtomicI64,
 }
 
-/// Alone on its cache lines: every thread writes it once a quantum.
-#[repr(align(128))]
-struct Aligned(Total);
-
-static TOTAL: Aligned = Aligned(Total {
-    live: AtomicI64::new(0),
-    peak: AtomicI64::new(0),
-    line: AtomicI64::new(i64::MAX),
-});
-
-/// Adds a thread's part, raises the peak, and rings when the line is crossed.
-pub(crate) fn publish(delta: i64) {
-    let total = &TOTAL.0;
-    let live = total
-        .live
-        // Before the line is read, as `arm` sets the line before it reads this: one sees the other.
-        .fetch_add(delta, Ordering::SeqCst)
-        .wrapping_add(delta);
-    if delta <= 0 {
-        return;
+impl Total {
+    maybe_const_fn! {
+        pub(crate) fn new() -> Total {
+            Total {
+                live: AtomicI64::new(0),
+                peak: AtomicI64::new(0),
+                line: AtomicI64::new(i64::MAX),
+            }
+        }
     }
-    raise_peak(live);
-    if live >= total.line.load(Ordering::SeqCst) {
-        ring();
+
+    /// Adds a thread's part and raises the peak. Whether that crossed the line, and the caller is the one to
+    /// ring.
+    #[must_use]
+    pub(super) fn publish(&self, delta: i64) -> bool {
+        let live = self
+            .live
+            // Before the line is read, as `arm` sets the line before it reads this: one sees the other.
+            .fetch_add(delta, Ordering::SeqCst)
+            .wrapping_add(delta);
+        if delta <= 0 {
+            return false;
+        }
+        self.raise_peak(live);
+        live >= self.line.load(Ordering::SeqCst) && self.take_line()
     }
-}
 
-/// One thread rings; the line stays down until the one who waits has looked and arms anew.
-fn ring() {
-    let line = TOTAL.0.line.swap(i64::MAX, Ordering::SeqCst);
-    if line != i64::MAX {
-        alarm::ring();
+    /// Of those who find it crossed one rings; the line stays down until the one who waits has looked and
+    /// arms anew.
+    fn take_line(&self) -> bool {
+        self.line.swap(i64::MAX, Ordering::SeqCst) != i64::MAX
     }
-}
 
-/// The total now, from which [`arm`] measures.
-pub(crate) fn now() -> i64 {
-    TOTAL.0.live.load(Ordering::SeqCst)
-}
-
-/// The peak is at least `live`. A snapshot says so with what it knows exactly.
-pub(crate) fn raise_peak(live: i64) {
-    if live > TOTAL.0.peak.load(Ordering::Relaxed) {
-        TOTAL.0.peak.fetch_max(live, Ordering::Relaxed);
+    pub(super) fn now(&self) -> i64 {
+        self.live.load(Ordering::SeqCst)
     }
-}
 
-/// The highest total so far.
-pub(crate) fn peak() -> u64 {
-    TOTAL.0.peak.load(Ordering::Relaxed).max(0) as u64
-}
+    fn raise_peak(&self, live: i64) {
+        if live > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(live, Ordering::Relaxed);
+        }
+    }
 
-/// Rings when the total has grown by `distance` bytes since it was `from`, once; at once when it already
-/// has.
-///
-/// A distance and not a level, because the total is off by a bounded amount: measured from an
-/// exact figure that was taken after `from`, that error cancels out.
-pub(crate) fn arm(from: i64, distance: u64) {
-    let distance = i64::try_from(distance).unwrap_or(i64::MAX);
-    let line = from.saturating_add(distance);
-    TOTAL.0.line.store(line, Ordering::SeqCst);
-    // At the line itself it is the next growth that tells something, not that there was none.
-    if distance > 0 && now() >= line {
-        ring();
+    /// Sets the line `distance` bytes above `from`. Whether it is crossed already, and the caller is the one
+    /// to ring.
+    #[must_use]
+    pub(super) fn arm(&self, from: i64, distance: u64) -> bool {
+        let distance = i64::try_from(distance).unwrap_or(i64::MAX);
+        let line = from.saturating_add(distance);
+        self.line.store(line, Ordering::SeqCst);
+        // At the line itself it is the next growth that tells something, not that there was none.
+        distance > 0 && self.now() >= line && self.take_line()
     }
 }
 
-/// Nobody waits any more.
-pub(crate) fn disarm() {
-    TOTAL.0.line.store(i64::MAX, Ordering::Release);
+#[cfg(not(plimsoll_loom))]
+pub(crate) use self::process::{arm, disarm, now, peak, publish, raise_peak};
+
+#[cfg(not(plimsoll_loom))]
+mod process {
+    use super::super::alarm;
+    use super::{Ordering, Total};
+
+    /// Alone on its cache lines: every thread writes it once a quantum.
+    #[repr(align(128))]
+    struct Aligned(Total);
+
+    static TOTAL: Aligned = Aligned(Total::new());
+
+    /// Adds a thread's part, raises the peak, and rings when the line is crossed.
+    pub(crate) fn publish(delta: i64) {
+        if TOTAL.0.publish(delta) {
+            alarm::ring();
+        }
+    }
+
+    /// The total now, from which [`arm`] measures.
+    pub(crate) fn now() -> i64 {
+        TOTAL.0.now()
+    }
+
+    /// The peak is at least `live`. A snapshot says so with what it knows exactly.
+    pub(crate) fn raise_peak(live: i64) {
+        TOTAL.0.raise_peak(live);
+    }
+
+    /// The highest total so far.
+    pub(crate) fn peak() -> u64 {
+        TOTAL.0.peak.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Rings when the total has grown by `distance` bytes since it was `from`, once; at once when it
+    /// already has.
+    ///
+    /// A distance and not a level, because the total is off by a bounded amount: measured from an
+    /// exact figure that was taken after `from`, that error cancels out.
+    pub(crate) fn arm(from: i64, distance: u64) {
+        if TOTAL.0.arm(from, distance) {
+            alarm::ring();
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn disarm() {
+        TOTAL.0.line.store(i64::MAX, Ordering::Release);
+    }
 }

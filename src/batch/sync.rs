@@ -1,7 +1,10 @@
-//! Locks and shared ownership, from `std` in the program that ships and from loom in the model.
+//! Locks and shared ownership, from `std` in the program that ships, from loom in the model, and from shuttle
+//! in larger ones.
 
-#[cfg(plimsoll_loom)]
+#[cfg(all(plimsoll_loom, not(plimsoll_shuttle)))]
 pub(super) use loom::sync::{Arc, Mutex, MutexGuard};
+#[cfg(plimsoll_shuttle)]
+pub(super) use shuttle::sync::{Arc, Mutex, MutexGuard};
 use std::sync::PoisonError;
 #[cfg(not(plimsoll_loom))]
 pub(super) use std::sync::{Arc, Mutex, MutexGuard};

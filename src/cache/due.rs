@@ -44,7 +44,7 @@ impl Due {
     }
 }
 
-#[cfg(all(test, plimsoll_loom))]
+#[cfg(all(test, plimsoll_loom, not(plimsoll_shuttle)))]
 mod model {
     use super::*;
     use loom::sync::{Arc, Mutex};

@@ -14,9 +14,11 @@
 //! (`forget_permits`), and what is larger than the whole waits for ever.
 
 mod acquire;
-#[cfg(all(test, plimsoll_loom))]
+#[cfg(all(test, plimsoll_loom, not(plimsoll_shuttle)))]
 mod model;
 mod queue;
+#[cfg(all(test, plimsoll_shuttle))]
+mod storm;
 
 pub use self::acquire::{Acquire, Permit};
 

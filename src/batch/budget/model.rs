@@ -1,6 +1,6 @@
 //! The budget under loom: the code that ships, in every interleaving.
 //!
-//! Run with `RUSTFLAGS="--cfg plimsoll_loom" cargo test --release --lib --features batch,cache model`.
+//! Run by `tests/models.sh`.
 //!
 //! A lost wake-up shows as a deadlock, which loom reports; a lost permit as bytes that are still held
 //! when everyone has gone.
