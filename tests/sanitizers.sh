@@ -11,7 +11,7 @@
 # memcheck   valgrind, which also sees what the C library does.
 #
 # Not used: helgrind and drd, which take every atomic load and store for a race; memory, which wants all of std
-# compiled for it. Lock-free protocols are explored by loom instead, see `.ci/run`.
+# compiled for it. Lock-free protocols are explored by loom and shuttle instead, see `tests/models.sh`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }

@@ -21,7 +21,7 @@ pub(crate) struct Bell<W> {
     ringing: AtomicU32,
 }
 
-impl<W> Bell<W> {
+impl<W: Send + Sync> Bell<W> {
     maybe_const_fn! {
         pub(crate) fn new() -> Bell<W> {
             Bell {

@@ -70,12 +70,13 @@ impl Errands {
         true
     }
 
-    /// Whether the owner of `block`, who calls this after arming its events, was asked for an errand and
-    /// has not come to it. Who arms and does not [take](Self::take) looks here and calls itself again:
-    /// the arming may have undone the call.
-    pub(crate) fn is_behind(&self, block: &Block) -> bool {
+    /// Calls the owner of `block`, who has armed its events and does not [take](Self::take), if it was asked
+    /// for an errand and has not come to it: the arming may have undone the call, or there was no owner yet.
+    pub(crate) fn catch_up(&self, block: &Block) {
         fence(Ordering::SeqCst);
-        block.errand.load(Ordering::Relaxed) != self.last()
+        if block.errand.load(Ordering::Relaxed) != self.last() {
+            block.call();
+        }
     }
 
     /// [`take`](Self::take) for a thread about to park: one load when nobody has asked.

@@ -255,9 +255,7 @@ impl Local {
             return None;
         }
         // Asked for before the block had an owner to be called.
-        if ERRANDS.is_behind(block) {
-            block.call();
-        }
+        ERRANDS.catch_up(block);
         Some(block)
     }
 
@@ -314,9 +312,9 @@ pub(crate) fn call_all(errand: fn()) -> u32 {
     ERRANDS.call(&REGISTRY)
 }
 
-/// Whether the owner of `block`, who calls this after arming its events, has an errand to run.
-pub(super) fn is_behind(block: &Block) -> bool {
-    ERRANDS.is_behind(block)
+/// For the owner of `block`, who has armed its events and does not run an errand now.
+pub(super) fn catch_up(block: &Block) {
+    ERRANDS.catch_up(block);
 }
 
 /// How many threads have come to an errand, and of how many.
@@ -484,11 +482,22 @@ mod platform {
     }
 
     /// Keeps the library that this is in, where it is in one, from being unloaded: threads that have
-    /// allocated call [`round`] at their end, and the allocator inside may have a destructor too. musl
-    /// and Darwin unload no library that has data of threads.
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    /// allocated call [`round`] at their end, and the allocator inside may have a destructor too. Once, it
+    /// waits for the loader's lock, and forgets what `dlerror` had to say.
+    ///
+    /// musl and Darwin unload no library that has data of threads. On Android and the BSDs such a library has
+    /// to be linked so that it stays.
+    #[cfg(not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        not(target_feature = "crt-static")
+    )))]
     fn stay_loaded() {}
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        not(target_feature = "crt-static")
+    ))]
     fn stay_loaded() {
         let here = round as *const c_void;
         if is_in_program(here) {
@@ -496,7 +505,7 @@ mod platform {
         }
         let mut found = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();
         // SAFETY: `found` has room for the answer, and the name that it holds is the loader's, and stays.
-        // With `RTLD_NOLOAD` nothing is loaded: what is there gets one flag more.
+        // With `RTLD_NOLOAD` nothing is loaded: what is there gets a flag and a reference more, which stay.
         unsafe {
             if libc::dladdr(here, found.as_mut_ptr()) != 0 {
                 let name = found.assume_init().dli_fname;
@@ -508,7 +517,11 @@ mod platform {
 
     /// Whether an address is in the program itself, which nobody unloads. Where the kernel does not tell
     /// where that is, everything is. Asks the loader nothing, and so waits for none of its locks.
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        not(target_feature = "crt-static")
+    ))]
     fn is_in_program(address: *const c_void) -> bool {
         #[cfg(target_pointer_width = "32")]
         use libc::Elf32_Phdr as Header;
@@ -553,6 +566,18 @@ mod platform {
 
     extern "C" fn child() {
         super::in_child();
+    }
+
+    #[cfg(all(
+        test,
+        target_os = "linux",
+        target_env = "gnu",
+        not(target_feature = "crt-static")
+    ))]
+    #[test]
+    fn the_program_is_told_from_a_library() {
+        assert!(is_in_program(round as *const c_void));
+        assert!(!is_in_program(libc::dladdr as *const c_void));
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -23,7 +23,7 @@
 //! [`errand`](super::errand): every free that comes after the beginning is told.
 
 use super::block::Totals;
-use super::local::{LOCAL, Local, REGISTRY, is_behind};
+use super::local::{LOCAL, Local, REGISTRY, catch_up};
 use super::sync::{AtomicPtr, AtomicU32, Ordering, fence};
 use core::cell::Cell;
 use core::ptr;
@@ -149,8 +149,10 @@ impl Local {
             Some(_) => block.rearm_without_peak(),
             None => {}
         }
-        if watching.is_watched() || is_behind(block) {
+        if watching.is_watched() {
             block.call();
+        } else {
+            catch_up(block);
         }
     }
 }

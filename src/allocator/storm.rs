@@ -1,8 +1,8 @@
 //! The counting protocol with more threads and more steps than loom comes to the end of, under shuttle: the
 //! code that ships, in thousands of random orders.
 //!
-//! Run by `tests/models.sh`. What fails prints its seed; `SHUTTLE_RANDOM_SEED` goes through that order once
-//! more.
+//! Run by `tests/models.sh`. A random order that fails prints its seed, for `SHUTTLE_RANDOM_SEED`; one of few
+//! preemptions its schedule, for `shuttle::replay`.
 
 use super::alarm::Bell;
 use super::block::Block;
@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// Orders of each kind.
 const ORDERS: usize = 3_000;
 
-/// Preemptions that an order of the second kind has, in places drawn by lot: a fault that takes so many is
-/// found with a known probability (Burckhardt et al., *A Randomized Scheduler with Probabilistic Guarantees
-/// of Finding Bugs*, ASPLOS 2010).
+/// One more than the preemptions of an order of the second kind, which are in places drawn by lot: a fault
+/// that takes so many is found with a known probability (Burckhardt et al., *A Randomized Scheduler with
+/// Probabilistic Guarantees of Finding Bugs*, ASPLOS 2010).
 const DEPTH: usize = 4;
 
 pub(crate) fn in_many_orders(model: fn()) {
@@ -105,9 +105,7 @@ fn every_thread_that_lives_comes_to_the_errand_of_everyone_who_asks() {
                 let (registry, errands) = (Arc::clone(&registry), Arc::clone(&errands));
                 thread::spawn(move || {
                     let block = registry.take(id, errands.last()).expect("memory");
-                    if errands.is_behind(block) {
-                        block.call();
-                    }
+                    errands.catch_up(block);
                     let block = core::ptr::from_ref(block).addr();
                     count(&registry, &errands, block);
                     block

@@ -1,4 +1,4 @@
-//! Atomics, from `core` in the program that ships, from loom in the model, and from shuttle in larger ones.
+//! Atomics and yielding, from `core` and `std` in the program that ships, from loom in the model, and from shuttle in larger ones.
 //!
 //! The counting protocol names atomics through this module alone, so that loom explores the very
 //! code that runs inside `malloc` and not a copy of it. `plimsoll_loom` is set in every model,

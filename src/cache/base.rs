@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_small_cache_is_one_shard_and_a_large_one_has_shards_that_are_swept_fast() {
-        for (entries, expected) in [(0, 1), (100, 1), (127, 1), (1 << 20, 64)] {
+        for (entries, expected) in [(0, 1), (100, 1), (127, 1), (128, 4), (1 << 20, 64)] {
             assert_eq!(
                 shards(entries, Unit::ENTRIES),
                 expected,

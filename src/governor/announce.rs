@@ -117,10 +117,10 @@ fn log(event: &Event, state_file: Option<&Path>) {
         EventKind::Policy(policy) => tracing::warn!(?policy, "the policy was changed"),
         EventKind::Lost { events } => tracing::warn!(events, "events were lost: too slow"),
         EventKind::Fault(fault) => {
-            let is_of_it = matches!(fault, Fault::StateUnwritable(_));
-            let state_file = state_file.filter(|_| is_of_it).map(Path::display);
-            let state_file = state_file.map(tracing::field::display);
-            tracing::error!(%fault, state_file, "memory monitor");
+            let is_unwritable = matches!(fault, Fault::StateUnwritable(_));
+            let path = state_file.filter(|_| is_unwritable);
+            let path = path.map(|path| tracing::field::display(path.display()));
+            tracing::error!(%fault, state_file = path, "memory monitor");
         }
     }
 }

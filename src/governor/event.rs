@@ -113,9 +113,9 @@ pub enum Fault {
     StateSetAside,
     /// What wakes the monitor early no longer works; it goes on at its interval.
     WakeLost(WakeSource),
-    /// The state file could not be written, for the reason with this `errno` value, or something that is
-    /// not ours stands in its place, which is 0: the restart does not happen, because its cooldown could
-    /// not be kept.
+    /// The state file could not be written, with this `errno` value; 0 where no call failed, as when
+    /// something that is not ours stands in its place. The restart does not happen, because its cooldown
+    /// could not be kept.
     StateUnwritable(i32),
     /// The new image could not be started, with this `errno` value; the program goes on.
     ExecFailed(i32),

@@ -8,7 +8,8 @@
 //! back, resizes, or leaves the queue) grants to the front of it for as long as that fits, so that no
 //! grant waits for another event. A grant takes the ticket out of the queue and counts its bytes as held
 //! at that moment: a future that finds its ticket gone has its permit, and one that is dropped before it
-//! looks gives the bytes back. `model` shows it in every interleaving.
+//! looks gives the bytes back. `model` shows it in every interleaving, `storm`
+//! with more users in many.
 //!
 //! tokio's semaphore was not enough: its permits count to 2^32, it can shrink only by what is idle
 //! (`forget_permits`), and what is larger than the whole waits for ever.

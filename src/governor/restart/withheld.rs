@@ -95,17 +95,15 @@ impl fmt::Display for Withheld {
 
 /// How long ago each restart was that is remembered.
 ///
-/// One in the future, by a clock that was set back, happened when this image started: no later, for it
-/// ended an earlier one, and a clock that stays behind would have it happen for ever.
+/// None is younger than this image: it ended an earlier one, whatever a clock that was set back says, or
+/// it did not happen and could not be struck out.
 fn ages(past: &Past<'_>) -> impl Iterator<Item = Duration> {
     let (now, uptime) = (past.unix_seconds, past.uptime);
     let restarts = past.restarts.iter();
-    restarts.map(
-        move |record| match now.checked_sub(record.at_unix_seconds) {
-            Some(seconds) => Duration::from_secs(seconds),
-            None => uptime,
-        },
-    )
+    restarts.map(move |record| {
+        let seconds = now.saturating_sub(record.at_unix_seconds);
+        Duration::from_secs(seconds).max(uptime)
+    })
 }
 
 /// The restarts of the last hour.
@@ -198,6 +196,8 @@ mod tests {
         assert_eq!(judged_after(five_minutes, &[5000; 3], 1000), spent);
         let hour = Duration::from_secs(3600);
         assert_eq!(judged_after(hour, &[5000; 3], 1000), Ok(()));
+        // And not anew when it comes to where it was.
+        assert_eq!(judged_after(hour, &[1000; 3], 1001), Ok(()));
     }
 
     #[test]
