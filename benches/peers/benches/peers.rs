@@ -41,16 +41,23 @@ macro_rules! peer {
     };
 }
 
-const PEERS: [Peer; 10] = [
+const PEERS: &[Peer] = &[
     peer!("bare-jemalloc", JEMALLOC),
     peer!("bare-system", SYSTEM),
     peer!("plimsoll", JEMALLOC),
+    #[cfg(feature = "others")]
     peer!("cap", JEMALLOC),
+    #[cfg(feature = "others")]
     peer!("thresher", JEMALLOC),
+    #[cfg(feature = "others")]
     peer!("divan", JEMALLOC),
+    #[cfg(feature = "others")]
     peer!("tracking-allocator", JEMALLOC),
+    #[cfg(feature = "others")]
     peer!("stats_alloc", SYSTEM),
+    #[cfg(feature = "others")]
     peer!("peak_alloc", SYSTEM),
+    #[cfg(feature = "others")]
     peer!("dhat", SYSTEM),
 ];
 
@@ -70,7 +77,7 @@ const fn column(workload: &'static str, threads: usize, operations: usize) -> Co
     }
 }
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: &[Column] = &[
     column("pair", 1, 20_000_000),
     column("pair", 2, 20_000_000),
     column("replace", 2, 5_000_000),
@@ -78,10 +85,15 @@ const COLUMNS: [Column; 12] = [
     column("xmalloc", 2, 4_000_000),
     column("scratch", 2, 4_000_000),
     column("rptest", 2, 2_000_000),
+    #[cfg(feature = "programs")]
     column("json", 2, 100),
+    #[cfg(feature = "programs")]
     column("json-large", 2, 1),
+    #[cfg(feature = "programs")]
     column("regex", 2, 40),
+    #[cfg(feature = "programs")]
     column("sqlite", 2, 1_200),
+    #[cfg(feature = "programs")]
     column("compiler", 2, 100),
 ];
 

@@ -10,6 +10,7 @@
     reason = "programs, not a library"
 )]
 
+#[cfg(feature = "programs")]
 mod programs;
 mod suites;
 
@@ -38,6 +39,7 @@ const fn suite(name: &'static str, run: fn(usize), operation: &'static str) -> W
     }
 }
 
+#[cfg(feature = "programs")]
 const fn program(name: &'static str, run: fn(usize), operation: &'static str) -> Workload {
     Workload {
         is_program: true,
@@ -46,7 +48,7 @@ const fn program(name: &'static str, run: fn(usize), operation: &'static str) ->
 }
 
 /// All of them.
-pub const WORKLOADS: [Workload; 11] = [
+pub const WORKLOADS: &[Workload] = &[
     suite("pair", suites::pair_loop, "allocate and free 64 bytes"),
     suite(
         "replace",
@@ -76,26 +78,31 @@ pub const WORKLOADS: [Workload; 11] = [
         "allocate 16 to 8,000 bytes, small ones more often, and free one of 4,000, every eighth on \
          another thread (after rpmalloc's benchmark)",
     ),
+    #[cfg(feature = "programs")]
     program(
         "json",
         programs::json,
         "parse and drop a JSON document of 200 KiB",
     ),
+    #[cfg(feature = "programs")]
     program(
         "json-large",
         programs::json_large,
         "parse, write and drop a JSON document of 16 MiB",
     ),
+    #[cfg(feature = "programs")]
     program(
         "regex",
         programs::regex,
         "compile a regular expression, and collect what it finds in this project's README",
     ),
+    #[cfg(feature = "programs")]
     program(
         "sqlite",
         programs::sqlite,
         "a transaction of 100 rows and a query over them; SQLite allocates through Rust's allocator",
     ),
+    #[cfg(feature = "programs")]
     program(
         "compiler",
         programs::compiler,
