@@ -17,7 +17,7 @@
 //! |---|---|
 //! | `block` | one thread's counters, one writer |
 //! | `registry` | all blocks: take, hand back, add up |
-//! | `local` | a thread and its block, from first call to last destructor, and fork |
+//! | `local` | a thread and its block, from first call to last destructor, and fork; `platform` hooks both |
 //! | `scope` | a measured stretch of a thread, and who watches its calls |
 //! | `errand` | what a thread is asked to do at its next event |
 //! | `total` | the process total, its peak, and the line |

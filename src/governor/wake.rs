@@ -306,8 +306,7 @@ mod linux {
                     continue;
                 }
                 if let Some(source) = sources.first() {
-                    let fault = Fault::WakeLost(source.from);
-                    shared.bus.send(EventKind::Fault(fault));
+                    tell_lost(shared, source);
                 }
                 return;
             }
@@ -323,14 +322,18 @@ mod linux {
                 watch.unpark();
             }
             if heard.gone {
-                let fault = Fault::WakeLost(source.from);
-                shared.bus.send(EventKind::Fault(fault));
+                tell_lost(shared, source);
                 sources.clear();
                 continue;
             }
             // Level-triggered news would come without end.
             pause(stop, PAUSE);
         }
+    }
+
+    fn tell_lost(shared: &Shared, source: &Source) {
+        let fault = Fault::WakeLost(source.from);
+        shared.bus.send(EventKind::Fault(fault));
     }
 
     /// Reads what is there. It is gone when the other end is.
