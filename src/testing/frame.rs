@@ -1,6 +1,7 @@
 //! Which frames of a trace tell the user something.
 
 use std::fmt;
+use std::path::Path;
 
 /// A function that stood on the stack, inlined ones too.
 #[derive(Clone, Debug)]
@@ -24,14 +25,24 @@ impl Frame {
     }
 
     /// Of std, of the C library, or of what stands between them and a program.
+    ///
+    /// Told by the file as well as by the name: where debug information is lines alone
+    /// (`debug = "line-tables-only"`), the name of a generic or an inlined function comes without its path.
     fn is_std(&self) -> bool {
         const FOLDERS: [&str; 4] = ["/rustc/", "/library/std/", "/rustlib/src/", "/rust/deps/"];
         const CRATES: [&str; 6] = ["std", "core", "alloc", "__rustc", "test", "backtrace"];
-        let by_file = self.file.as_deref().is_some_and(|file| {
-            let is_rust = file.ends_with(".rs");
-            !is_rust || FOLDERS.iter().any(|folder| file.contains(folder))
-        });
-        by_file || begins(&self.function, &CRATES) || !self.function.contains("::")
+        /// What `#[global_allocator]` writes, which has the file of the static.
+        const SHIMS: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
+        let by_file = match self.file.as_deref() {
+            Some(file) => {
+                let is_rust = file.ends_with(".rs");
+                !is_rust || FOLDERS.iter().any(|folder| file.contains(folder)) || walks(file)
+            }
+            None => !self.function.contains("::"),
+        };
+        by_file
+            || begins(&self.function, &CRATES)
+            || SHIMS.iter().any(|shim| self.function.starts_with(shim))
     }
 
     fn place(&self) -> String {
@@ -43,7 +54,12 @@ impl Frame {
     }
 
     fn is_own(&self) -> bool {
-        begins(&self.function, &["plimsoll"])
+        let folder = super::trace::own_sources();
+        let by_file = match (folder, &self.file) {
+            (Some(folder), Some(file)) => Path::new(file).starts_with(folder),
+            _ => false,
+        };
+        by_file || begins(&self.function, &["plimsoll"])
     }
 
     /// Of a crate from a registry or a repository, as opposed to the user's own workspace.
@@ -58,6 +74,14 @@ impl Frame {
 fn plain(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());
     let mut rest = name;
+    // A generic function as lines alone name it, `parse<u8>`: without its path.
+    if let Some(at) = name.find('<').filter(|&at| at > 0)
+        && !name[..at].contains("::")
+        && let Some((_, after)) = bracketed(&name[at..])
+    {
+        plain.push_str(&name[..at]);
+        rest = after;
+    }
     while let Some((before, after)) = rest.split_once("::<") {
         plain.push_str(before);
         match bracketed(&rest[before.len() + 2..]) {
@@ -110,6 +134,15 @@ fn begins(function: &str, crates: &[&str]) -> bool {
     let path = path.trim_start_matches(['<', '&']);
     let first = path.split("::").next().unwrap_or(path);
     crates.contains(&first)
+}
+
+/// Whether a file is of the crate `backtrace`, from a registry or vendored.
+fn walks(file: &str) -> bool {
+    let Some((package, _)) = file.split_once("/src/backtrace/") else {
+        return false;
+    };
+    let name = package.rsplit('/').next().unwrap_or(package);
+    name == "backtrace" || name.starts_with("backtrace-")
 }
 
 /// File and line, with what is the same for all files of a test cut off.
@@ -217,6 +250,33 @@ mod tests {
         assert_eq!(users[0].to_string(), "json-1.0/src/lib.rs:7 in json::parse");
     }
 
+    /// As `debug = "line-tables-only"` names them.
+    #[test]
+    fn generic_functions_without_their_paths_are_told_by_their_files() {
+        let registry = "/root/.cargo/registry/src/index-1";
+        let walker = format!("{registry}/backtrace-0.3.77/src/backtrace/mod.rs");
+        let frames = vec![
+            frame("trace_unsynchronized<plimsoll::Closure>", &walker),
+            frame("__rust_alloc", "src/main.rs"),
+            frame("to_vec<u8>", "/rustc/1/library/alloc/src/slice.rs"),
+            frame("answer<u8>", "src/backtrace/service.rs"),
+            frame("serve<u8>", "src/main.rs"),
+            Frame::new(Some("main".into()), None, None),
+        ];
+        let users = of_the_user(frames);
+        let names: Vec<_> = users.iter().map(|frame| frame.function.as_str()).collect();
+        assert_eq!(names, ["answer", "serve"]);
+        assert!(walks("vendor/backtrace/src/backtrace/mod.rs"));
+    }
+
+    #[test]
+    fn this_crates_own_are_told_by_their_folder() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/measure.rs");
+        let own = frame("measure<()>", file);
+        assert_eq!(own.is_own(), cfg!(feature = "testing"));
+        assert!(!frame("measure<()>", "src/testing/measure.rs").is_own());
+    }
+
     #[test]
     fn both_manglings_give_one_name() {
         for (mangled, expected) in [
@@ -235,6 +295,9 @@ mod tests {
             ("<[u8]>::first", "<[u8]>::first"),
             ("json::parse::<broken", "json::parse::<broken"),
             ("{closure#", "{closure#"),
+            ("parse<u8, fn() -> json::Value<u8>>", "parse"),
+            ("{closure_env#0}<u8>", "{closure_env#0}"),
+            ("parse<u8", "parse<u8"),
         ] {
             assert_eq!(plain(mangled), expected);
         }

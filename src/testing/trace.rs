@@ -5,6 +5,9 @@
 //! Names and lines are looked up when a message is made.
 
 use super::frame::Frame;
+use std::path::Path;
+#[cfg(feature = "testing")]
+use std::{path::PathBuf, sync::OnceLock};
 
 /// Frames kept, from the innermost outwards: an iterator's or a parser's inner frames are some
 /// twenty, and what called them is what one looks for.
@@ -86,4 +89,31 @@ impl Trace {
             addresses: offsets.map(|offset| offset.wrapping_add(origin)).collect(),
         }
     }
+}
+
+/// The folder of this crate's sources as its debug information names it; `None` where it was built without.
+#[cfg(feature = "testing")]
+pub(super) fn own_sources() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let mut folder = None;
+        // Addresses are taken for those that a call returns to, behind the call.
+        let inside = (Trace::here as *mut std::ffi::c_void).wrapping_byte_add(1);
+        backtrace::resolve(inside, |symbol| {
+            // Below it comes this module's own.
+            let file = symbol
+                .filename()
+                .filter(|file| file.ends_with("testing/trace.rs"));
+            if let Some(sources) = file.and_then(|file| file.parent()?.parent()) {
+                folder = Some(sources.to_path_buf());
+            }
+        });
+        folder
+    };
+    FOLDER.get_or_init(find).as_deref()
+}
+
+#[cfg(not(feature = "testing"))]
+pub(super) fn own_sources() -> Option<&'static Path> {
+    None
 }
