@@ -149,6 +149,8 @@ pub mod recorded;
 pub mod testing;
 #[cfg(not(plimsoll_loom))]
 pub mod trend;
+#[cfg(any(feature = "batch", feature = "cache"))]
+mod waiting;
 
 #[cfg(not(plimsoll_loom))]
 pub use self::{

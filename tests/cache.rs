@@ -16,8 +16,10 @@ use rand_distr::{Distribution, Zipf};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -289,6 +291,63 @@ fn what_is_invalidated_while_it_is_made_is_answered_and_not_held() {
     }
     assert_eq!(cache.statistics().rejected, 3);
     assert_eq!(cache.statistics().bytes, 0);
+}
+
+#[test]
+fn what_changes_while_it_is_made_is_newer_than_what_is_made() {
+    let cache = PressureCache::builder("changed")
+        .entries(10)
+        .build()
+        .unwrap();
+    let all = &cache;
+    for is_put_in in [true, false] {
+        let answer = cache.get_or_insert_with(&1, || {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    match is_put_in {
+                        true => all.insert(1, "new"),
+                        false => drop(all.remove(&1)),
+                    }
+                    // Who asks after the change does not wait for what was begun before it.
+                    assert_eq!(all.get_or_insert_with(&1, || "new"), "new");
+                });
+            });
+            "old"
+        });
+        assert_eq!((answer, cache.get(&1)), ("old", Some("new")));
+        // Evicted, it leaves no room for what is old either.
+        cache.clear();
+        let answer = cache.get_or_insert_with(&1, || {
+            all.insert(1, "new");
+            all.free_bytes(u64::MAX);
+            "old"
+        });
+        assert_eq!((answer, cache.get(&1)), ("old", None));
+    }
+}
+
+#[test]
+fn what_expires_while_one_waits_for_it_is_made_again() {
+    let clock = ManualClock::new();
+    let cache = PressureCache::builder("late")
+        .entries(10)
+        .ttl(Duration::from_secs(60))
+        .clock(&clock)
+        .build()
+        .unwrap();
+    let (mut context, mut is_made) = (Context::from_waker(Waker::noop()), false);
+    let made = std::future::poll_fn(|_| match std::mem::replace(&mut is_made, true) {
+        true => Poll::Ready("first"),
+        false => Poll::Pending,
+    });
+    let mut first = pin!(cache.get_or_insert_async(&1, made));
+    let mut second = pin!(cache.get_or_insert_async(&1, async { "second" }));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    assert_eq!(first.as_mut().poll(&mut context), Poll::Ready("first"));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(second.as_mut().poll(&mut context), Poll::Ready("second"));
+    assert_eq!(cache.get(&1), Some("second"));
 }
 
 #[test]

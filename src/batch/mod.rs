@@ -110,7 +110,6 @@ mod settings;
 mod size;
 #[cfg(not(plimsoll_loom))]
 mod stream;
-mod sync;
 
 pub use self::budget::{Acquire, Budget, Permit};
 #[cfg(all(feature = "rayon", not(plimsoll_loom)))]

@@ -21,10 +21,9 @@
 use super::stamp::{Stamp, Weight};
 use super::statistics::{Cause, Counters, Gone};
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
-use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::marker::PhantomData;
-use std::mem::{forget, needs_drop, size_of};
+use std::mem::{needs_drop, size_of};
 use std::sync::Arc;
 
 /// Of weights to bytes or entries.
@@ -148,7 +147,6 @@ impl<K, V> Weighter<K, Entry<V>> for Unit {
 /// Tells what the table evicts, and keeps it until the lock is let go.
 pub(super) struct Noting<K, V> {
     counters: Arc<Counters>,
-    hashing: DefaultHashBuilder,
     of: PhantomData<fn(K, V)>,
 }
 
@@ -156,64 +154,41 @@ impl<K, V> Clone for Noting<K, V> {
     fn clone(&self) -> Self {
         Noting {
             counters: Arc::clone(&self.counters),
-            hashing: self.hashing.clone(),
             of: PhantomData,
         }
     }
 }
 
-/// What the table is doing while it evicts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Doing {
-    /// Its capacity is made smaller.
-    #[default]
-    Shrinking,
-    /// An entry goes in, maybe over another of its key.
-    Inserting,
-    /// One whose key has this hash goes in where there was none, and is likely too heavy.
-    Refusing(u64),
-    /// That one was not let in.
-    Refused,
-}
-
 /// What one operation evicts, dropped after the lock.
 pub(super) struct Evicted<K, V> {
-    doing: Doing,
+    /// By an insertion, maybe of an old value of the key. Else the capacity is made smaller.
+    by_inserting: bool,
     /// Not told of what is evicted while the capacity is made smaller: that is counted at once.
     pub(super) gone: Gone,
     /// An insertion evicts one or two, mostly.
     first: Option<(K, Entry<V>)>,
-    others: SmallVec<[(K, Entry<V>); 1]>,
+    second: Option<(K, Entry<V>)>,
+    others: Option<Vec<(K, Entry<V>)>>,
 }
 
 impl<K, V> Default for Evicted<K, V> {
     fn default() -> Self {
-        Evicted::by(Doing::default())
+        Evicted {
+            by_inserting: false,
+            gone: Gone::default(),
+            first: None,
+            second: None,
+            others: None,
+        }
     }
 }
 
 impl<K, V> Evicted<K, V> {
     #[inline]
-    pub(super) fn by(doing: Doing) -> Evicted<K, V> {
+    pub(super) fn by_inserting() -> Evicted<K, V> {
         Evicted {
-            doing,
-            gone: Gone::default(),
-            first: None,
-            others: SmallVec::new(),
-        }
-    }
-
-    pub(super) fn is_refused(&self) -> bool {
-        matches!(self.doing, Doing::Refused)
-    }
-
-    /// Drops what was kept. Of plain data there is nothing, and not even that is asked.
-    #[inline]
-    pub(super) fn finish(self) {
-        if needs_drop::<(K, V)>() {
-            drop(self);
-        } else {
-            forget(self);
+            by_inserting: true,
+            ..Evicted::default()
         }
     }
 
@@ -227,29 +202,19 @@ impl<K, V> Evicted<K, V> {
 
     #[inline(never)]
     fn keep_another(&mut self, evicted: (K, Entry<V>)) {
+        if self.second.is_none() {
+            self.second = Some(evicted);
+            return;
+        }
+        let others = self.others.get_or_insert_default();
         // On a full heap there may be no room to keep it: then it is dropped under the lock.
-        if self.others.len() < self.others.capacity() || self.others.try_reserve(64).is_ok() {
-            self.others.push(evicted);
+        if others.len() < others.capacity() || others.try_reserve(64).is_ok() {
+            others.push(evicted);
         }
     }
 }
 
-impl<K: Hash, V> Noting<K, V> {
-    /// Apart: in the table's eviction it would take registers from every insertion.
-    #[cold]
-    #[inline(never)]
-    fn rarely(&self, state: &mut Evicted<K, V>, key: &K, bytes: u64) {
-        match state.doing {
-            Doing::Shrinking => self.counters.left(Cause::Pressure, bytes),
-            Doing::Refusing(hash) if hash == self.hashing.hash_one(key) => {
-                state.doing = Doing::Refused;
-            }
-            _ => state.gone.add(bytes),
-        }
-    }
-}
-
-impl<K: Hash, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
+impl<K, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
     type RequestState = Evicted<K, V>;
 
     /// Comes before an entry makes room, and not before a new value takes an old one's place.
@@ -260,9 +225,10 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
 
     #[inline]
     fn on_evict(&self, state: &mut Evicted<K, V>, key: K, entry: Entry<V>) {
-        match state.doing {
-            Doing::Inserting => state.gone.add(entry.bytes()),
-            _ => self.rarely(state, &key, entry.bytes()),
+        if state.by_inserting {
+            state.gone.add(entry.bytes());
+        } else {
+            self.counters.left(Cause::Pressure, entry.bytes());
         }
         // Plain data has nothing that must wait for the lock's end.
         if needs_drop::<(K, V)>() {
@@ -298,7 +264,6 @@ pub(super) fn table<K: Eq + Hash, V: Clone>(
         .expect("both capacities are set");
     let noting = Noting {
         counters: Arc::clone(counters),
-        hashing: hashing.clone(),
         of: PhantomData,
     };
     Table::with_options(options, unit, hashing.clone(), noting)

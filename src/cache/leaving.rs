@@ -30,6 +30,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.overtake(key);
         let (_, entry) = self.table.remove(key)?;
         self.counters.left(Cause::Removed, entry.bytes());
         let is_live = entry.is_live(|| self.clock.now());
@@ -155,7 +156,11 @@ where
         }
     }
 
-    pub(super) fn take_out(&self, key: &K, cause: Cause) {
+    pub(super) fn take_out<Q>(&self, key: &Q, cause: Cause)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         if let Some((_, entry)) = self.table.remove(key) {
             self.counters.left(cause, entry.bytes());
         }

@@ -1,23 +1,20 @@
 //! The ways in: values that are handed over, and values that are made by one for many.
 
-use super::base::{Doing, Entry, Evicted, Noting, Unit, slot_bytes};
+use super::base::{Entry, Evicted, slot_bytes};
 use super::due::NEVER;
+use super::flight::{Joined, Locked, Maker};
 use super::pressure_cache::PressureCache;
 use super::stamp::{Stamp, Weight, rounded};
 use super::statistics::Cause;
 use super::sweeper;
-use super::weigh::{Kept, Metered, Weigh};
-use quick_cache::DefaultHashBuilder;
-use quick_cache::sync::{EntryAction, EntryResult, GuardResult, PlaceholderGuard};
+use super::weigh::{Kept, Metered, Weigh, Weigher};
+use crate::waiting::block_on;
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-type Guard<'a, K, V> = PlaceholderGuard<'a, K, Entry<V>, Unit, DefaultHashBuilder, Noting<K, V>>;
-type Claim<'a, K, V> = GuardResult<'a, K, Entry<V>, Unit, DefaultHashBuilder, Noting<K, V>>;
 
 impl<K, V> PressureCache<K, V>
 where
@@ -26,8 +23,19 @@ where
 {
     /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so [`Weigh::Measured`] knows
     /// only its own size: [`insert_with`](Self::insert_with) measures.
+    #[inline]
     pub fn insert(&self, key: K, value: V) {
-        self.put(key, value, Kept::default(), self.ttl);
+        // As most are: for ever, and of the weight that all values have.
+        let usual = const { Weight::of(slot_bytes::<K, V>()) };
+        let is_usual = !matches!(self.weigh, Weigh::By(_))
+            && self.ttl.is_none()
+            && self.capacity.admits(usual.bytes())
+            && !self.flights.are_used();
+        if is_usual {
+            self.let_in(key, value, Stamp::new(NEVER, false, usual), None);
+        } else {
+            self.put(key, value, Kept::default(), self.ttl);
+        }
     }
 
     /// Puts a value in that expires after a time of its own, kept to 131 µs; one below that is none.
@@ -92,24 +100,23 @@ where
             self.counters.rejected();
             return make();
         }
-        let owned = kept.around(is_wanted, || key.to_owned());
-        let mut claim = self.claim(&owned);
-        let guard = loop {
-            match claim {
-                GuardResult::Value(entry) => {
-                    if let Some(value) = self.live(entry, key) {
-                        self.counters.joined();
-                        return Ok(value);
-                    }
-                }
-                GuardResult::Guard(guard) => break guard,
-                GuardResult::Timeout => {}
+        let mut owned = kept.around(is_wanted, || key.to_owned());
+        let maker = loop {
+            let (waiting, again) = match self.join(owned) {
+                Joined::Held(entry) => return Ok(self.joined(entry)),
+                Joined::Make(maker) => break maker,
+                Joined::Wait(waiting, again) => (waiting, again),
+            };
+            let landed = block_on(waiting, None).flatten();
+            if let Some(value) = landed.and_then(|entry| self.live(entry, key)) {
+                self.counters.joined();
+                return Ok(value);
             }
-            claim = self.table.get_value_or_guard(&owned, None);
+            owned = again;
         };
         let before = self.invalidations.load(Ordering::Acquire);
         let value = kept.around(is_wanted, make)?;
-        Ok(self.fill(guard, &owned, value, kept, before))
+        Ok(self.fill(maker, key, value, kept, before))
     }
 
     /// [`get_or_insert_with`](Self::get_or_insert_with) for values that a future makes. Only one caller
@@ -152,71 +159,108 @@ where
             self.counters.rejected();
             return make.await;
         }
-        let owned = kept.around(is_wanted, || key.to_owned());
-        let mut claim = self.claim(&owned);
-        let guard = loop {
-            match claim {
-                GuardResult::Value(entry) => {
-                    if let Some(value) = self.live(entry, key) {
-                        self.counters.joined();
-                        return Ok(value);
-                    }
-                }
-                GuardResult::Guard(guard) => break guard,
-                GuardResult::Timeout => {}
-            }
-            claim = match self.table.get_value_or_guard_async(&owned).await {
-                Ok(entry) => GuardResult::Value(entry),
-                Err(guard) => GuardResult::Guard(guard),
+        let mut owned = kept.around(is_wanted, || key.to_owned());
+        let maker = loop {
+            let (waiting, again) = match self.join(owned) {
+                Joined::Held(entry) => return Ok(self.joined(entry)),
+                Joined::Make(maker) => break maker,
+                Joined::Wait(waiting, again) => (waiting, again),
             };
+            if let Some(value) = waiting.await.and_then(|entry| self.live(entry, key)) {
+                self.counters.joined();
+                return Ok(value);
+            }
+            owned = again;
         };
         let before = self.invalidations.load(Ordering::Acquire);
         let (made, of_value) = Metered::new(make, is_wanted).await;
-        Ok(self.fill(guard, &owned, made?, kept.and(of_value), before))
+        Ok(self.fill(maker, key, made?, kept.and(of_value), before))
     }
 
-    /// The right to make what was just looked up in vain; or its value, if somebody was faster. `Timeout`
-    /// where one is making it: then the table's own call waits, which would look the key up once more
-    /// before it gives a right.
-    fn claim(&self, key: &K) -> Claim<'_, K, V> {
-        let keep = |_: &K, entry: &mut Entry<V>| EntryAction::Retain(entry.clone());
-        match self.table.entry(key, Some(Duration::ZERO), keep) {
-            EntryResult::Vacant(guard) => GuardResult::Guard(guard),
-            EntryResult::Retained(entry) => GuardResult::Value(entry),
-            _ => GuardResult::Timeout,
-        }
+    /// The flight of a key that was just looked up in vain; or its value, if somebody was faster.
+    fn join(&self, key: K) -> Joined<'_, K, Entry<V>> {
+        let hash = self.hashing.hash_one(&key);
+        self.flights.join(hash, key, |key| {
+            // Not as a look-up, which is compiled into the one place that does it.
+            let entry = self.table.peek(key)?;
+            let is_live = entry.is_live(|| self.clock.now());
+            if !is_live {
+                self.take_expired(key);
+            }
+            is_live.then_some(entry)
+        })
     }
 
-    pub(super) fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
-        let weight = self.weight(&key, &value, kept);
-        let bytes = weight.bytes();
+    /// The value of one that was looked up in vain and is there after all.
+    fn joined(&self, entry: Entry<V>) -> V {
+        self.counters.joined();
+        entry.value
+    }
+
+    /// Before a value is put in or taken out: what is being made of its key meanwhile may be of the time before.
+    #[inline]
+    pub(super) fn overtake<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.flights.overtake(key, |key| self.hashing.hash_one(key));
+    }
+
+    #[inline(never)]
+    fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
+        self.overtake(&key);
+        let weight = self.weight(kept, |weigh| weigh(&key, &value));
         let expires = self.expires(ttl);
-        let (Some(expires), true) = (expires, self.capacity.admits(bytes)) else {
-            self.refuse(&key);
+        let (Some(expires), true) = (expires, self.capacity.admits(weight.bytes())) else {
+            self.counters.rejected();
+            // It takes the place of what was there all the same.
+            self.take_out(&key, Cause::Replaced);
             return;
         };
         let stamp = Stamp::new(expires, ttl != self.ttl, weight);
-        let entry = Entry { value, stamp };
-        let mut evicted = Evicted::by(Doing::Inserting);
-        self.table.insert_with_lifecycle(key, entry, &mut evicted);
-        self.counters.inserted(bytes, evicted.gone);
-        self.note_due(expires);
-        evicted.finish();
+        self.let_in(key, value, stamp, None);
     }
 
-    /// What was not let in takes the place of what was there all the same.
-    #[cold]
+    /// Puts an entry into the table, and lets go of the flights before it drops what was evicted.
+    ///
+    /// The one place that does it, so that the table's insertion is compiled into it.
     #[inline(never)]
-    fn refuse(&self, key: &K) {
-        self.counters.rejected();
-        self.take_out(key, Cause::Replaced);
+    fn let_in(
+        &self,
+        key: K,
+        value: V,
+        stamp: Stamp,
+        flights: Option<&mut Locked<'_, K, Entry<V>>>,
+    ) {
+        let mut evicted = Evicted::by_inserting();
+        let entry = Entry { value, stamp };
+        self.table.insert_with_lifecycle(key, entry, &mut evicted);
+        if let Some(flights) = flights {
+            flights.release();
+        }
+        self.counters.inserted(stamp.weight().bytes(), evicted.gone);
+        self.note_due(stamp.expires());
     }
 
-    /// Ends what a guard was had for, and answers the value.
-    fn fill(&self, guard: Guard<'_, K, V>, key: &K, value: V, kept: Kept, before: u64) -> V {
+    /// Ends a flight with what was made, and answers that.
+    fn fill<Q>(
+        &self,
+        maker: Maker<'_, K, Entry<V>>,
+        key: &Q,
+        value: V,
+        kept: Kept,
+        before: u64,
+    ) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
-        let weight = self.weight(key, &value, kept);
+        let weight = self.weight(kept, |weigh| {
+            maker.key().map_or(0, |key| weigh(&key, &value))
+        });
         let bytes = weight.bytes();
         let is_stale = self.invalidations.load(Ordering::Acquire) != before;
         let Some(expires) = self.expires(self.ttl).filter(|_| !is_stale) else {
@@ -225,32 +269,28 @@ where
             return answer;
         };
         let stamp = Stamp::new(expires, false, weight);
-        let entry = Entry { value, stamp };
-        // One that is too heavy is given to those who wait, and not held.
-        let mut evicted = Evicted::by(if self.capacity.admits(bytes) {
-            Doing::Inserting
-        } else {
-            Doing::Refusing(self.hashing.hash_one(key))
-        });
-        let filled = guard.insert_with_lifecycle(entry, &mut evicted);
-        if filled.is_err() || evicted.is_refused() {
+        let let_in =
+            |key, flights: &mut Locked<'_, _, _>| self.let_in(key, value, stamp, Some(flights));
+        // One that is too heavy is told to those who wait, and not held.
+        let let_in = self.capacity.admits(bytes).then_some(let_in);
+        let told = || Entry {
+            value: answer.clone(),
+            stamp,
+        };
+        if !maker.land(let_in, told) {
             self.counters.rejected();
-        } else {
-            self.counters.inserted(bytes, evicted.gone);
         }
-        evicted.finish();
         if self.invalidations.load(Ordering::Acquire) != before {
             // It came after the look of the one who invalidated, who counted on this one.
             self.take_out(key, Cause::Removed);
         }
-        self.note_due(expires);
         answer
     }
 
     #[inline]
-    fn weight(&self, key: &K, value: &V, kept: Kept) -> Weight {
+    fn weight(&self, kept: Kept, by: impl FnOnce(&Weigher<K, V>) -> u64) -> Weight {
         match &self.weigh {
-            Weigh::By(weigh) => Weight::of(weigh(key, value).max(1)),
+            Weigh::By(weigh) => Weight::of(by(weigh).max(1)),
             Weigh::Shallow => const { Weight::of(slot_bytes::<K, V>()) },
             Weigh::Measured => Weight::of(slot_bytes::<K, V>() + kept.bytes()),
         }

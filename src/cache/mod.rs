@@ -64,6 +64,7 @@ mod capacity;
 #[cfg(not(plimsoll_loom))]
 mod clock;
 mod due;
+mod flight;
 #[cfg(not(plimsoll_loom))]
 mod freed;
 #[cfg(not(plimsoll_loom))]

@@ -5,6 +5,7 @@ use super::builder::{CacheBuilder, Shares};
 use super::capacity::{Capacity, Limits};
 use super::clock::Clock;
 use super::due::Due;
+use super::flight::Flights;
 use super::statistics::Counters;
 use super::sweeper;
 use super::weigh::Weigh;
@@ -35,6 +36,7 @@ pub struct PressureCache<K, V> {
     /// The table's, which does not tell it.
     pub(super) hashing: DefaultHashBuilder,
     pub(super) table: Table<K, V>,
+    pub(super) flights: Flights<K, Entry<V>>,
     pub(super) capacity: Capacity,
     pub(super) weigh: Weigh<K, V>,
     pub(super) ttl: Option<Duration>,
@@ -107,6 +109,8 @@ where
         let cache = Arc::new(PressureCache {
             name,
             hashing,
+            // Where the table has one lock, more would not help.
+            flights: Flights::new(table.num_shards()),
             table,
             capacity: Capacity::new(limits, shares, unit, largest),
             weigh,

@@ -1,7 +1,7 @@
 //! Waiting for bytes, and having them.
 
 use super::Budget;
-use crate::batch::sync::lock;
+use crate::waiting::lock;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -122,31 +122,5 @@ impl fmt::Debug for Permit {
         f.debug_struct("Permit")
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
-    }
-}
-
-/// Runs a future on this thread, which is parked while it waits; `None` when the deadline passed.
-#[cfg(not(plimsoll_loom))]
-pub(super) fn block_on<F: Future>(
-    future: F,
-    deadline: Option<std::time::Instant>,
-) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    let waker = super::super::sync::thread_waker();
-    let mut context = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return Some(output);
-        }
-        match deadline {
-            None => std::thread::park(),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
-                if left.is_zero() {
-                    return None;
-                }
-                std::thread::park_timeout(left);
-            }
-        }
     }
 }

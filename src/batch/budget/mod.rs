@@ -26,7 +26,9 @@ pub use self::acquire::{Acquire, Permit};
 use self::queue::Queue;
 #[cfg(not(plimsoll_loom))]
 use super::error::SettingsError;
-use super::sync::{Arc, Mutex, lock};
+#[cfg(not(plimsoll_loom))]
+use crate::waiting::block_on;
+use crate::waiting::{Arc, Mutex, lock};
 use std::fmt;
 
 /// A budget of bytes, shared by clones of it among tasks and threads.
@@ -101,7 +103,7 @@ impl Budget {
     pub fn acquire_blocking(&self, bytes: u64) -> Permit {
         loop {
             // Without a deadline it comes only with a permit.
-            if let Some(permit) = acquire::block_on(self.acquire(bytes), None) {
+            if let Some(permit) = block_on(self.acquire(bytes), None) {
                 return permit;
             }
         }
@@ -113,7 +115,7 @@ impl Budget {
     #[must_use]
     pub fn acquire_within(&self, bytes: u64, time: std::time::Duration) -> Option<Permit> {
         let deadline = std::time::Instant::now().checked_add(time);
-        acquire::block_on(self.acquire(bytes), deadline)
+        block_on(self.acquire(bytes), deadline)
     }
 
     /// Makes it larger or smaller from now on: at least 1 byte.
