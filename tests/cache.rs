@@ -327,6 +327,33 @@ fn what_changes_while_it_is_made_is_newer_than_what_is_made() {
 }
 
 #[test]
+fn who_no_longer_waits_keeps_no_task_alive() {
+    struct Task;
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let cache = PressureCache::builder("cancelled")
+        .entries(10)
+        .build()
+        .unwrap();
+    let mut first = pin!(cache.get_or_insert_async(&1, std::future::pending::<u64>()));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let task = Arc::new(Task);
+    {
+        let waker = Arc::clone(&task).into();
+        let mut second = pin!(cache.get_or_insert_async(&1, async { 2 }));
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..2 {
+            assert!(second.as_mut().poll(&mut context).is_pending());
+        }
+        // The waker here, and the one that is kept.
+        assert_eq!(Arc::strong_count(&task), 3);
+    }
+    assert_eq!(Arc::strong_count(&task), 1);
+}
+
+#[test]
 fn what_expires_while_one_waits_for_it_is_made_again() {
     let clock = ManualClock::new();
     let cache = PressureCache::builder("late")

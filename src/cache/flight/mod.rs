@@ -329,21 +329,50 @@ pub(super) struct Waiting<T> {
     place: Option<usize>,
 }
 
+impl<T> Waiting<T> {
+    /// Puts a waker into the list in place of the one that is there, or behind all. Answers what to drop after
+    /// the lock: with a waker may go a task, and with that another wait for the same landing.
+    fn swap(&mut self, wakers: &mut Vec<Waker>, waker: &Waker) -> Option<Waker> {
+        match self.place {
+            Some(place) if wakers[place].will_wake(waker) => None,
+            Some(place) => Some(replace(&mut wakers[place], waker.clone())),
+            None => {
+                self.place = Some(wakers.len());
+                wakers.push(waker.clone());
+                None
+            }
+        }
+    }
+}
+
 impl<T: Clone> Future for Waiting<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match &mut *lock(&this.landing.0) {
+        let landing = Arc::clone(&self.landing);
+        let mut state = lock(&landing.0);
+        let left = match &mut *state {
             State::Over(told) => return Poll::Ready(told.clone()),
-            State::Waiting(wakers) => match this.place {
-                Some(place) => wakers[place].clone_from(context.waker()),
-                None => {
-                    this.place = Some(wakers.len());
-                    wakers.push(context.waker().clone());
-                }
-            },
-        }
+            State::Waiting(wakers) => self.swap(wakers, context.waker()),
+        };
+        drop(state);
+        drop(left);
         Poll::Pending
+    }
+}
+
+/// Who no longer waits holds no task until the landing.
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            let landing = Arc::clone(&self.landing);
+            let mut state = lock(&landing.0);
+            let left = match &mut *state {
+                State::Waiting(wakers) => self.swap(wakers, Waker::noop()),
+                State::Over(_) => None,
+            };
+            drop(state);
+            drop(left);
+        }
     }
 }
