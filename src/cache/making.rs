@@ -23,6 +23,9 @@ where
 {
     /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so [`Weigh::Measured`] knows
     /// only its own size: [`insert_with`](Self::insert_with) measures.
+    ///
+    /// A value of this key that others were making before this call is not let in after it. One that they begin to
+    /// make while it runs may still take its place.
     #[inline]
     pub fn insert(&self, key: K, value: V) {
         // As most are: for ever, and of the weight that all values have.
@@ -209,9 +212,9 @@ where
 
     #[inline(never)]
     fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
-        self.overtake(&key);
         let weight = self.weight(kept, |weigh| weigh(&key, &value));
         let expires = self.expires(ttl);
+        self.overtake(&key);
         let (Some(expires), true) = (expires, self.capacity.admits(weight.bytes())) else {
             self.counters.rejected();
             // It takes the place of what was there all the same.

@@ -337,8 +337,9 @@ impl<T> Waiting<T> {
             Some(place) if wakers[place].will_wake(waker) => None,
             Some(place) => Some(replace(&mut wakers[place], waker.clone())),
             None => {
+                let waker = waker.clone();
                 self.place = Some(wakers.len());
-                wakers.push(waker.clone());
+                wakers.push(waker);
                 None
             }
         }
