@@ -24,7 +24,8 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Takes an entry out, and answers it if its time was not over. A value of this key that is being
-    /// made meanwhile is answered to those who wait for it, and not let in.
+    /// made meanwhile is answered to those who wait for it, and not let in. For that what it is made of has
+    /// to have been changed before under a lock, or with sequential consistency.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
