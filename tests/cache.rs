@@ -300,13 +300,16 @@ fn what_changes_while_it_is_made_is_newer_than_what_is_made() {
         .build()
         .unwrap();
     let all = &cache;
-    for is_put_in in [true, false] {
+    for change in 0..4 {
+        cache.clear();
         let answer = cache.get_or_insert_with(&1, || {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    match is_put_in {
-                        true => all.insert(1, "new"),
-                        false => drop(all.remove(&1)),
+                    match change {
+                        0 => all.insert(1, "new"),
+                        1 => drop(all.remove(&1)),
+                        2 => drop(all.invalidate_if(|_, _| true)),
+                        _ => all.clear(),
                     }
                     // Who asks after the change does not wait for what was begun before it.
                     assert_eq!(all.get_or_insert_with(&1, || "new"), "new");
@@ -351,6 +354,45 @@ fn who_no_longer_waits_keeps_no_task_alive() {
         assert_eq!(Arc::strong_count(&task), 3);
     }
     assert_eq!(Arc::strong_count(&task), 1);
+}
+
+#[test]
+#[cfg(panic = "unwind")]
+fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("broken waker");
+        }
+    }
+    struct Counts(AtomicU64);
+    impl std::task::Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let cache = PressureCache::builder("woken").entries(10).build().unwrap();
+    let mut is_made = false;
+    let made = std::future::poll_fn(|_| match std::mem::replace(&mut is_made, true) {
+        true => Poll::Ready(1),
+        false => Poll::Pending,
+    });
+    let mut first = pin!(cache.get_or_insert_async(&1, made));
+    let counts = Arc::new(Counts(AtomicU64::new(0)));
+    let (broken, whole) = (Arc::new(Panics).into(), Arc::clone(&counts).into());
+    let mut second = pin!(cache.get_or_insert_async(&1, async { 2 }));
+    let mut third = pin!(cache.get_or_insert_async(&1, async { 3 }));
+    let mut noop = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut noop).is_pending());
+    let mut poll_second = Context::from_waker(&broken);
+    assert!(second.as_mut().poll(&mut poll_second).is_pending());
+    let mut poll_third = Context::from_waker(&whole);
+    assert!(third.as_mut().poll(&mut poll_third).is_pending());
+    let landed = catch_unwind(AssertUnwindSafe(|| first.as_mut().poll(&mut noop)));
+    assert!(landed.is_err());
+    assert_eq!(counts.0.load(Ordering::SeqCst), 1);
+    assert_eq!(second.as_mut().poll(&mut noop), Poll::Ready(1));
+    assert_eq!(third.as_mut().poll(&mut noop), Poll::Ready(1));
 }
 
 #[test]

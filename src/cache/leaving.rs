@@ -13,7 +13,6 @@ use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::Ordering;
 
 /// Of evictions, until enough is free.
 const ROUNDS: usize = 32;
@@ -24,31 +23,28 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Takes an entry out, and answers it if its time was not over. A value of this key that is being
-    /// made meanwhile is answered to those who wait for it, and not let in. For that what it is made of has
-    /// to have been changed before under a lock, or with sequential consistency.
+    /// made meanwhile is answered to those who wait for it by then, and not let in: who asks from now on has
+    /// one made.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.overtake(key);
-        let (_, entry) = self.table.remove(key)?;
-        self.counters.left(Cause::Removed, entry.bytes());
+        let entry = self.take_out(key, Cause::Removed)?;
         let is_live = entry.is_live(|| self.clock.now());
         is_live.then_some(entry.value)
     }
 
     /// Takes out all entries of which `is_stale` is true, and answers their number. Values that are
-    /// being made meanwhile are answered, and not let in: they may be of the time before. Looks at every
-    /// entry.
+    /// being made meanwhile, of any key, are answered to those who wait for them by then, and not let in: they
+    /// may be of the time before. Looks at every entry.
     ///
     /// # Panics
     ///
     /// When `is_stale` does, after all entries have been looked at: what it panics at stays.
     pub fn invalidate_if(&self, is_stale: impl Fn(&K, &V) -> bool) -> u64 {
-        self.invalidations.fetch_add(1, Ordering::AcqRel);
         let panicked = Cell::new(None);
-        let taken = self.retain(Cause::Removed, |key, entry| {
+        let is_kept = |key: &K, entry: &Entry<V>| {
             let is_stale = AssertUnwindSafe(|| is_stale(key, &entry.value));
             // One that came through the table would leave entries that are counted as gone.
             match catch_unwind(is_stale) {
@@ -58,7 +54,11 @@ where
                     true
                 }
             }
-        });
+        };
+        let mut taken = 0;
+        let take_out = || taken += self.retain(Cause::Removed, is_kept);
+        self.flights
+            .take_out(|| self.flights.overtake_all(), take_out);
         if let Some(panic) = panicked.take() {
             resume_unwind(panic);
         }
@@ -68,10 +68,13 @@ where
     /// Takes out all entries; as [`invalidate_if`](Self::invalidate_if), but no lock is held while
     /// values are dropped.
     pub fn clear(&self) {
-        self.invalidations.fetch_add(1, Ordering::AcqRel);
-        for (_, entry) in self.table.drain() {
-            self.counters.left(Cause::Removed, entry.bytes());
-        }
+        let take_out = || {
+            for (_, entry) in self.table.drain() {
+                self.counters.left(Cause::Removed, entry.bytes());
+            }
+        };
+        self.flights
+            .take_out(|| self.flights.overtake_all(), take_out);
     }
 
     /// Gives back what has expired, now, and answers the number of entries. A thread does it for caches
@@ -157,14 +160,21 @@ where
         }
     }
 
-    pub(super) fn take_out<Q>(&self, key: &Q, cause: Cause)
+    /// The entry of a key, and what is being made of it meanwhile does not come in.
+    pub(super) fn take_out<Q>(&self, key: &Q, cause: Cause) -> Option<Entry<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some((_, entry)) = self.table.remove(key) {
-            self.counters.left(cause, entry.bytes());
-        }
+        let mut taken = None;
+        let take_out = || {
+            if let Some((_, entry)) = self.table.remove(key) {
+                self.counters.left(cause, entry.bytes());
+                taken = Some(entry);
+            }
+        };
+        self.flights.take_out(|| drop(self.overtake(key)), take_out);
+        taken
     }
 
     /// Takes out what `is_kept` is false of, and answers how many.

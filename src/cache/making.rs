@@ -13,7 +13,6 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl<K, V> PressureCache<K, V>
@@ -24,8 +23,8 @@ where
     /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so [`Weigh::Measured`] knows
     /// only its own size: [`insert_with`](Self::insert_with) measures.
     ///
-    /// A value of this key that others were making before this call is not let in after it. One that they begin to
-    /// make while it runs may still take its place.
+    /// A value of this key that others began to make before this call is answered to them, and does not take its
+    /// place. One that they begin and end while this runs can, where it is the first that this cache ever had made.
     #[inline]
     pub fn insert(&self, key: K, value: V) {
         // As most are: for ever, and of the weight that all values have.
@@ -117,9 +116,8 @@ where
             }
             owned = again;
         };
-        let before = self.invalidations.load(Ordering::Acquire);
         let value = kept.around(is_wanted, make)?;
-        Ok(self.fill(maker, key, value, kept, before))
+        Ok(self.fill(maker, value, kept))
     }
 
     /// [`get_or_insert_with`](Self::get_or_insert_with) for values that a future makes. Only one caller
@@ -175,22 +173,18 @@ where
             }
             owned = again;
         };
-        let before = self.invalidations.load(Ordering::Acquire);
         let (made, of_value) = Metered::new(make, is_wanted).await;
-        Ok(self.fill(maker, key, made?, kept.and(of_value), before))
+        Ok(self.fill(maker, made?, kept.and(of_value)))
     }
 
     /// The flight of a key that was just looked up in vain; or its value, if somebody was faster.
     fn join(&self, key: K) -> Joined<'_, K, Entry<V>> {
         let hash = self.hashing.hash_one(&key);
         self.flights.join(hash, key, |key| {
-            // Not as a look-up, which is compiled into the one place that does it.
+            // Not as a look-up, which is compiled into the one place that does it. What has expired since is
+            // replaced by the landing: nothing is dropped under these locks.
             let entry = self.table.peek(key)?;
-            let is_live = entry.is_live(|| self.clock.now());
-            if !is_live {
-                self.take_expired(key);
-            }
-            is_live.then_some(entry)
+            entry.is_live(|| self.clock.now()).then_some(entry)
         })
     }
 
@@ -200,21 +194,19 @@ where
         entry.value
     }
 
-    /// Before a value is put in or taken out: what is being made of its key meanwhile may be of the time before.
-    #[inline]
-    pub(super) fn overtake<Q>(&self, key: &Q)
+    /// What is being made of this key may be of the time before it is put in or taken out.
+    pub(super) fn overtake<Q>(&self, key: &Q) -> Locked<'_, K, Entry<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.flights.overtake(key, |key| self.hashing.hash_one(key));
+        self.flights.overtake(key, self.hashing.hash_one(key))
     }
 
     #[inline(never)]
     fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
         let weight = self.weight(kept, |weigh| weigh(&key, &value));
         let expires = self.expires(ttl);
-        self.overtake(&key);
         let (Some(expires), true) = (expires, self.capacity.admits(weight.bytes())) else {
             self.counters.rejected();
             // It takes the place of what was there all the same.
@@ -222,70 +214,48 @@ where
             return;
         };
         let stamp = Stamp::new(expires, ttl != self.ttl, weight);
-        self.let_in(key, value, stamp, None);
+        let flights = self.flights.are_used().then(|| self.overtake(&key));
+        self.let_in(key, value, stamp, flights);
     }
 
-    /// Puts an entry into the table, and lets go of the flights before it drops what was evicted.
+    /// Puts an entry into the table, and lets go of its flights before it drops what was evicted. Without
+    /// them, of a cache that had none.
     ///
     /// The one place that does it, so that the table's insertion is compiled into it.
     #[inline(never)]
-    fn let_in(
-        &self,
-        key: K,
-        value: V,
-        stamp: Stamp,
-        flights: Option<&mut Locked<'_, K, Entry<V>>>,
-    ) {
+    fn let_in(&self, key: K, value: V, stamp: Stamp, flights: Option<Locked<'_, K, Entry<V>>>) {
         let mut evicted = Evicted::by_inserting();
         let entry = Entry { value, stamp };
         self.table.insert_with_lifecycle(key, entry, &mut evicted);
-        if let Some(flights) = flights {
-            flights.release();
+        if flights.is_none() && self.flights.are_used() {
+            self.flights.overtake_all();
         }
+        drop(flights);
         self.counters.inserted(stamp.weight().bytes(), evicted.gone);
         self.note_due(stamp.expires());
     }
 
     /// Ends a flight with what was made, and answers that.
-    fn fill<Q>(
-        &self,
-        maker: Maker<'_, K, Entry<V>>,
-        key: &Q,
-        value: V,
-        kept: Kept,
-        before: u64,
-    ) -> V
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
+    fn fill(&self, maker: Maker<'_, K, Entry<V>>, value: V, kept: Kept) -> V {
         // What was weighed goes in; the clone goes out.
         let answer = value.clone();
         let weight = self.weight(kept, |weigh| {
             maker.key().map_or(0, |key| weigh(&key, &value))
         });
-        let bytes = weight.bytes();
-        let is_stale = self.invalidations.load(Ordering::Acquire) != before;
-        let Some(expires) = self.expires(self.ttl).filter(|_| !is_stale) else {
-            // Others who wait make it anew: theirs is of the time after.
+        let Some(expires) = self.expires(self.ttl) else {
             self.counters.rejected();
             return answer;
         };
         let stamp = Stamp::new(expires, false, weight);
-        let let_in =
-            |key, flights: &mut Locked<'_, _, _>| self.let_in(key, value, stamp, Some(flights));
+        let let_in = |key, flights: Locked<'_, _, _>| self.let_in(key, value, stamp, Some(flights));
         // One that is too heavy is told to those who wait, and not held.
-        let let_in = self.capacity.admits(bytes).then_some(let_in);
+        let let_in = self.capacity.admits(weight.bytes()).then_some(let_in);
         let told = || Entry {
             value: answer.clone(),
             stamp,
         };
         if !maker.land(let_in, told) {
             self.counters.rejected();
-        }
-        if self.invalidations.load(Ordering::Acquire) != before {
-            // It came after the look of the one who invalidated, who counted on this one.
-            self.take_out(key, Cause::Removed);
         }
         answer
     }

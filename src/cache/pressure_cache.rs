@@ -15,7 +15,6 @@ use std::borrow::Borrow;
 use std::cell::Cell;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -28,9 +27,9 @@ use std::time::Duration;
 ///
 /// # What values must not do
 ///
-/// A value's `drop` and the closures of [`invalidate_if`](Self::invalidate_if) and
-/// [`Weigh::By`] must not use the cache they are in: parts of it are locked. A value that is made must
-/// not ask for its own key: it would wait for itself.
+/// A value's `drop` and `clone`, a key's `eq`, `hash` and `clone`, and the closure of
+/// [`invalidate_if`](Self::invalidate_if) must not use the cache they are in: parts of it are locked. A value that
+/// is made must not ask for its own key: it would wait for itself.
 pub struct PressureCache<K, V> {
     pub(super) name: String,
     /// The table's, which does not tell it.
@@ -42,8 +41,6 @@ pub struct PressureCache<K, V> {
     pub(super) ttl: Option<Duration>,
     pub(super) clock: Clock,
     pub(super) due: Arc<Due>,
-    /// Goes on with every invalidation of several entries: what was begun before is not let in after.
-    pub(super) invalidations: AtomicU64,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -109,15 +106,14 @@ where
         let cache = Arc::new(PressureCache {
             name,
             hashing,
-            // Where the table has one lock, more would not help.
-            flights: Flights::new(table.num_shards()),
+            // A small cache, too, may have many values on their way, which are looked through for each miss.
+            flights: Flights::new(table.num_shards().max(8)),
             table,
             capacity: Capacity::new(limits, shares, unit, largest),
             weigh,
             ttl,
             due: Arc::new(Due::new()),
             clock,
-            invalidations: AtomicU64::new(0),
             counters,
         });
         // Rounded down to whole shards.

@@ -43,7 +43,8 @@ pub struct CacheStatistics {
     pub hits: u64,
     /// Look-ups that did not.
     pub misses: u64,
-    /// Misses that waited for another's value instead of making their own.
+    /// Misses that took another's value, which they waited for or which had come meanwhile, instead of making
+    /// their own.
     pub joined: u64,
     /// Entries let in.
     pub insertions: u64,

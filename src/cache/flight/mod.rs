@@ -2,16 +2,26 @@
 //!
 //! # Protocol
 //!
-//! Who misses a key locks the part that its hash belongs to. Where a flight of the key is under way, it waits
-//! for the landing. Else it looks at the table once more, for a flight that landed after the miss, and begins
-//! one. A landing puts the value into the table, and takes the flight out, under the same lock. So of each key
-//! one value is made at a time, and none is made that has just landed.
+//! Who misses a key locks the part that its hash belongs to. Where a flight of the key is under way that was
+//! not overtaken, it waits for the landing. Else it looks at the table once more, for a flight that landed after
+//! the miss, and begins one. A landing puts the value into the table, and takes the flight out, under the same
+//! lock. So none is made that has just landed, and of each key one value at a time, but for those overtaken.
 //!
-//! Who puts in or takes out a value by itself overtakes the flights of its key before it touches the table.
-//! That comes before a landing, which then leaves the table alone; or after it, and then what landed is in the
-//! table. A flight that is not seen there begins later: its maker reads what the value is made of after it was
-//! changed, so that the value is of the time after. For that it is enough that the change and the reading are
-//! ordered by what they have to do with each other, by a lock or a message.
+//! Who puts in or takes out a value by itself overtakes the flights of its key, under the same lock, before it
+//! touches the table; who puts one in keeps the lock until it is there. That comes before a landing, which then
+//! leaves the table alone; or after it, and then what landed is in the table, to be replaced or taken out. A
+//! flight that is not seen there begins later: its maker has the lock after this one, and reads what the value
+//! is made of as it was left by then.
+//!
+//! # The first flight
+//!
+//! A cache that never had a flight spares itself the locks. Who touched its table looks at [`are_used`] again
+//! after that. The first flight sets it before the look at the table: so either that look comes after, in the
+//! order that the table's own lock gives, and with it all that the maker does; or the flight is seen. Then
+//! all flights are overtaken, and what was to be taken out is taken out once more. What was put in stays, unless
+//! a flight has begun and landed in between, that is, within this one call.
+//!
+//! [`are_used`]: Flights::are_used
 
 #[cfg(all(test, plimsoll_loom, not(plimsoll_shuttle)))]
 mod model;
@@ -25,6 +35,7 @@ use crate::waiting::{Arc, Mutex, MutexGuard, lock};
 use std::borrow::Borrow;
 use std::future::Future;
 use std::mem::{forget, replace};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -38,12 +49,7 @@ pub(super) struct Flights<K, T> {
 
 /// On lines of its own.
 #[repr(align(128))]
-struct Part<K, T> {
-    /// Of the list below, so that who overtakes does not lock it in vain. A flight counts until what it made
-    /// is in the table.
-    count: AtomicU64,
-    list: Mutex<List<K, T>>,
-}
+struct Part<K, T>(Mutex<List<K, T>>);
 
 struct List<K, T> {
     next: u64,
@@ -72,12 +78,11 @@ pub(super) enum Joined<'a, K, T> {
 impl<K: Eq, T: Clone> Flights<K, T> {
     /// With so many locks, a power of two.
     pub(super) fn new(parts: usize) -> Flights<K, T> {
-        let part = |_| Part {
-            count: AtomicU64::new(0),
-            list: Mutex::new(List {
+        let part = |_| {
+            Part(Mutex::new(List {
                 next: 0,
                 flights: Vec::new(),
-            }),
+            }))
         };
         Flights {
             used: AtomicU64::new(0),
@@ -93,7 +98,7 @@ impl<K: Eq, T: Clone> Flights<K, T> {
         held: impl FnOnce(&K) -> Option<T>,
     ) -> Joined<'_, K, T> {
         let part = self.part(hash);
-        let mut list = lock(&part.list);
+        let mut list = lock(&part.0);
         let is_same = |flight: &&mut Flight<K, T>| flight.is_of(hash, &key) && !flight.is_overtaken;
         if let Some(flight) = list.flights.iter_mut().find(is_same) {
             let landing = flight.landing.get_or_insert_with(Arc::default);
@@ -102,6 +107,10 @@ impl<K: Eq, T: Clone> Flights<K, T> {
                 place: None,
             };
             return Joined::Wait(waiting, key);
+        }
+        // Before the look: see the first flight.
+        if !self.are_used() {
+            self.used.store(1, Ordering::Relaxed);
         }
         if let Some(held) = held(&key) {
             return Joined::Held(held);
@@ -115,11 +124,6 @@ impl<K: Eq, T: Clone> Flights<K, T> {
             is_overtaken: false,
             landing: None,
         });
-        part.count
-            .store(list.flights.len() as u64, Ordering::Relaxed);
-        if !self.are_used() {
-            self.used.store(1, Ordering::Relaxed);
-        }
         Joined::Make(Maker { part, number })
     }
 
@@ -129,32 +133,45 @@ impl<K: Eq, T: Clone> Flights<K, T> {
         self.used.load(Ordering::Relaxed) != 0
     }
 
-    /// Keeps what is being made of this key from landing in the table. Comes before whatever makes it stale is
-    /// done to the table.
-    #[inline]
-    pub(super) fn overtake<Q>(&self, key: &Q, hash: impl FnOnce(&Q) -> u64)
+    /// Keeps what is being made of this key from landing in the table, and others from beginning to make it,
+    /// until the lock is let go.
+    #[inline(never)]
+    pub(super) fn overtake<Q>(&self, key: &Q, hash: u64) -> Locked<'_, K, T>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        if self.are_used() {
-            self.overtake_one(key, hash(key));
+        let mut list = lock(&self.part(hash).0);
+        for flight in &mut list.flights {
+            flight.is_overtaken |= flight.is_of(hash, key);
+        }
+        Locked(list)
+    }
+
+    /// Keeps all that is being made from landing in the table.
+    #[cold]
+    pub(super) fn overtake_all(&self) {
+        for part in &self.parts {
+            let mut list = lock(&part.0);
+            for flight in &mut list.flights {
+                flight.is_overtaken = true;
+            }
         }
     }
 
-    #[inline(never)]
-    fn overtake_one<Q>(&self, key: &Q, hash: u64)
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let part = self.part(hash);
-        if part.count.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let mut list = lock(&part.list);
-        for flight in &mut list.flights {
-            flight.is_overtaken |= flight.is_of(hash, key);
+    /// Takes something out of the table, by `take_out`, so that it does not come back from a flight that has
+    /// begun before; `overtake` does that to those which it may be of. `take_out` may be called twice.
+    #[inline]
+    pub(super) fn take_out(&self, overtake: impl FnOnce(), mut take_out: impl FnMut()) {
+        if self.are_used() {
+            overtake();
+            take_out();
+        } else {
+            take_out();
+            if self.are_used() {
+                self.overtake_all();
+                take_out();
+            }
         }
     }
 
@@ -194,7 +211,7 @@ impl<K, T: Clone> Maker<'_, K, T> {
     where
         K: Clone,
     {
-        let list = lock(&self.part.list);
+        let list = lock(&self.part.0);
         let flight = list
             .flights
             .iter()
@@ -203,32 +220,34 @@ impl<K, T: Clone> Maker<'_, K, T> {
     }
 
     /// Ends the flight: with `let_in` into the table, unless it was overtaken, and with `told` to those who
-    /// wait, if somebody does. Answers whether it was let in. `let_in` may let go of the lock as soon as the
-    /// value is in the table.
+    /// wait, if somebody does. Answers whether it was let in. `let_in` lets go of the lock as soon as the value
+    /// is in the table.
     ///
     /// Where either panics, those who wait make it themselves.
     pub(super) fn land(
         self,
-        let_in: Option<impl FnOnce(K, &mut Locked<'_, K, T>)>,
+        let_in: Option<impl FnOnce(K, Locked<'_, K, T>)>,
         told: impl FnOnce() -> T,
     ) -> bool {
         // Those who wait are woken after the lock is let go, whatever happens.
         let mut ending = Ending(None);
         let Maker { part, number } = self;
         forget(self);
-        let (flight, mut locked) = part.end(number);
-        let Some(flight) = flight else { return false };
-        ending.0 = flight.landing;
-        let (let_in, left) = match let_in {
-            Some(let_in) if !flight.is_overtaken => (Some((let_in, flight.key)), None),
-            _ => (None, Some(flight.key)),
+        let mut list = lock(&part.0);
+        let Some(flight) = list.take(number) else {
+            return false;
         };
-        let is_let_in = let_in.is_some();
-        if let Some((let_in, key)) = let_in {
-            let_in(key, &mut locked);
-        }
-        drop(locked);
-        drop(left);
+        ending.0 = flight.landing;
+        let is_let_in = match let_in {
+            Some(let_in) if !flight.is_overtaken => {
+                let_in(flight.key, Locked(list));
+                true
+            }
+            _ => {
+                drop(list);
+                false
+            }
+        };
         ending.tell(told);
         is_let_in
     }
@@ -236,56 +255,31 @@ impl<K, T: Clone> Maker<'_, K, T> {
 
 impl<K, T> Drop for Maker<'_, K, T> {
     fn drop(&mut self) {
-        let (flight, locked) = self.part.end(self.number);
-        drop(locked);
-        drop(Ending(flight.and_then(|flight| flight.landing)));
-    }
-}
-
-impl<K, T> Part<K, T> {
-    /// Takes a flight out. It counts until the lock is let go.
-    fn end(&self, number: u64) -> (Option<Flight<K, T>>, Locked<'_, K, T>) {
-        let mut list = lock(&self.list);
-        let flight = list.take(number);
-        let locked = Locked {
-            count: &self.count,
-            list: Some(list),
-        };
-        (flight, locked)
-    }
-}
-
-/// The lock under which a flight ends.
-pub(super) struct Locked<'a, K, T> {
-    count: &'a AtomicU64,
-    list: Option<MutexGuard<'a, List<K, T>>>,
-}
-
-impl<K, T> Locked<'_, K, T> {
-    /// Lets go of it, after what landed is in the table.
-    pub(super) fn release(&mut self) {
-        if let Some(list) = self.list.take() {
-            // Who reads it finds in the table what landed.
-            self.count
-                .store(list.flights.len() as u64, Ordering::Release);
+        // By itself: the lock is let go before anything is dropped.
+        let flight = lock(&self.part.0).take(self.number);
+        if let Some(Flight { key, landing, .. }) = flight {
+            // In this order, which a key whose drop panics does not change: the key, and those who wait.
+            let _ending = Ending(landing);
+            drop(key);
         }
     }
 }
 
-impl<K, T> Drop for Locked<'_, K, T> {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
+/// The lock of the flights of a key: none of them begins or lands.
+pub(super) struct Locked<'a, K, T>(
+    #[expect(dead_code, reason = "held")] MutexGuard<'a, List<K, T>>,
+);
 
 /// Tells those who wait, at the latest when it is dropped: then, that they have to see for themselves.
 struct Ending<T>(Option<Arc<Landing<T>>>);
 
 impl<T> Ending<T> {
     fn tell(&mut self, told: impl FnOnce() -> T) {
-        if let Some(landing) = &self.0 {
-            landing.end(Some(told()));
-            self.0 = None;
+        if self.0.is_some() {
+            let told = told();
+            if let Some(landing) = self.0.take() {
+                landing.end(Some(told));
+            }
         }
     }
 }
@@ -302,14 +296,14 @@ impl<T> Drop for Ending<T> {
 struct Landing<T>(Mutex<State<T>>);
 
 enum State<T> {
-    Waiting(Vec<Waker>),
+    Waiting(Wakers),
     /// `None` when nothing was made.
     Over(Option<T>),
 }
 
 impl<T> Default for Landing<T> {
     fn default() -> Self {
-        Landing(Mutex::new(State::Waiting(Vec::new())))
+        Landing(Mutex::new(State::Waiting(Wakers::default())))
     }
 }
 
@@ -317,33 +311,63 @@ impl<T> Landing<T> {
     fn end(&self, told: Option<T>) {
         let state = replace(&mut *lock(&self.0), State::Over(told));
         if let State::Waiting(wakers) = state {
-            wakers.into_iter().for_each(Waker::wake);
+            wake_all(wakers.places.into_iter().flatten());
         }
+    }
+}
+
+/// Wakes each, also when waking another panics.
+fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    let mut panicked = None;
+    for waker in wakers {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            panicked = Some(panic);
+        }
+    }
+    if let Some(panic) = panicked
+        && !std::thread::panicking()
+    {
+        resume_unwind(panic);
+    }
+}
+
+/// Of those who wait for a landing, each in a place that it keeps.
+#[derive(Default)]
+struct Wakers {
+    places: Vec<Option<Waker>>,
+    /// Places that were left.
+    vacant: Vec<usize>,
+}
+
+impl Wakers {
+    /// Answers what to drop after the lock: with a waker may go a task, and with that another wait for the
+    /// same landing.
+    fn enter(&mut self, place: &mut Option<usize>, waker: &Waker) -> Option<Waker> {
+        let at = *place.get_or_insert_with(|| {
+            self.vacant.pop().unwrap_or_else(|| {
+                self.places.push(None);
+                self.places.len() - 1
+            })
+        });
+        let own = &mut self.places[at];
+        if own.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            return None;
+        }
+        // Cloned before the old one is out of its place: foreign code, which may panic.
+        own.replace(waker.clone())
+    }
+
+    fn leave(&mut self, place: usize) -> Option<Waker> {
+        self.vacant.push(place);
+        self.places[place].take()
     }
 }
 
 /// The wait for a landing: what was made, or `None` when it is to be tried again. May be dropped at any time.
 pub(super) struct Waiting<T> {
     landing: Arc<Landing<T>>,
-    /// Of the waker in the list.
+    /// Among the wakers, from the first poll on.
     place: Option<usize>,
-}
-
-impl<T> Waiting<T> {
-    /// Puts a waker into the list in place of the one that is there, or behind all. Answers what to drop after
-    /// the lock: with a waker may go a task, and with that another wait for the same landing.
-    fn swap(&mut self, wakers: &mut Vec<Waker>, waker: &Waker) -> Option<Waker> {
-        match self.place {
-            Some(place) if wakers[place].will_wake(waker) => None,
-            Some(place) => Some(replace(&mut wakers[place], waker.clone())),
-            None => {
-                let waker = waker.clone();
-                self.place = Some(wakers.len());
-                wakers.push(waker);
-                None
-            }
-        }
-    }
 }
 
 impl<T: Clone> Future for Waiting<T> {
@@ -354,7 +378,7 @@ impl<T: Clone> Future for Waiting<T> {
         let mut state = lock(&landing.0);
         let left = match &mut *state {
             State::Over(told) => return Poll::Ready(told.clone()),
-            State::Waiting(wakers) => self.swap(wakers, context.waker()),
+            State::Waiting(wakers) => wakers.enter(&mut self.place, context.waker()),
         };
         drop(state);
         drop(left);
@@ -365,11 +389,10 @@ impl<T: Clone> Future for Waiting<T> {
 /// Who no longer waits holds no task until the landing.
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            let landing = Arc::clone(&self.landing);
-            let mut state = lock(&landing.0);
+        if let Some(place) = self.place {
+            let mut state = lock(&self.landing.0);
             let left = match &mut *state {
-                State::Waiting(wakers) => self.swap(wakers, Waker::noop()),
+                State::Waiting(wakers) => wakers.leave(place),
                 State::Over(_) => None,
             };
             drop(state);

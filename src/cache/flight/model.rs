@@ -41,7 +41,7 @@ fn when_one_gives_up_another_makes_it() {
 
 #[test]
 fn what_was_begun_before_a_change_is_not_held_after_it() {
-    for change in [Trial::take_out, Trial::put_in] {
+    for change in [Trial::take_out, Trial::clear, Trial::put_in] {
         loom::model(move || {
             let trial = Arc::new(Trial::default());
             let other = Arc::clone(&trial);
@@ -50,6 +50,26 @@ fn what_was_begun_before_a_change_is_not_held_after_it() {
             assert_eq!(trial.ask(), 2, "who asks after the change");
             asking.join().unwrap();
             assert_eq!(trial.held(), Some(2));
+        });
+    }
+}
+
+#[test]
+fn what_is_put_in_stays_whatever_is_being_made() {
+    for were_used in [true, false] {
+        loom::model(move || {
+            let trial = Arc::new(Trial::default());
+            if were_used {
+                trial.give_up();
+            }
+            let other = Arc::clone(&trial);
+            let asking = thread::spawn(move || other.ask());
+            trial.put(9);
+            let held = trial.held();
+            // A first flight may have begun and landed within.
+            assert!(!were_used || held == Some(9));
+            asking.join().unwrap();
+            assert_eq!(trial.held(), held);
         });
     }
 }

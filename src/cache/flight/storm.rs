@@ -16,10 +16,11 @@ fn of_five_who_ask_change_and_give_up_none_waits_for_ever_and_none_is_told_of_th
                 let trial = Arc::clone(&trial);
                 thread::spawn(move || {
                     for _ in 0..3 {
-                        match thread_rng().gen_range(0..5) {
+                        match thread_rng().gen_range(0..6) {
                             0 => trial.give_up(),
                             1 => trial.take_out(),
                             2 => trial.put_in(),
+                            3 => trial.clear(),
                             _ => {
                                 let before = trial.settled();
                                 assert!(trial.ask() >= before);

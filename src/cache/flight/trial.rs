@@ -1,6 +1,7 @@
 //! What both models try flights with: a table of one key, and what its value is made of.
 
 use super::{Flights, Joined, Locked};
+use crate::allocator::sync::{AtomicU64, Ordering};
 use crate::waiting::{Mutex, lock};
 #[cfg(not(plimsoll_shuttle))]
 use loom::future::block_on;
@@ -16,7 +17,11 @@ pub(super) struct Trial {
     flights: Flights<u8, u64>,
     table: Mutex<Option<u64>>,
     /// Grows with every change.
-    source: Mutex<u64>,
+    source: AtomicU64,
+    /// What orders a reading of the source and some of its changes.
+    order: Mutex<()>,
+    /// One changes at a time, from the source to the table: that is the user's to see to.
+    changing: Mutex<()>,
     made: Mutex<u64>,
     /// The last of the source whose change is over.
     settled: Mutex<u64>,
@@ -27,7 +32,9 @@ impl Default for Trial {
         Trial {
             flights: Flights::new(1),
             table: Mutex::new(None),
-            source: Mutex::new(1),
+            source: AtomicU64::new(1),
+            order: Mutex::new(()),
+            changing: Mutex::new(()),
             made: Mutex::new(0),
             settled: Mutex::new(1),
         }
@@ -49,11 +56,14 @@ impl Trial {
                     }
                 }
                 Joined::Make(maker) => {
-                    let value = self.source();
+                    let value = {
+                        let _ordered = lock(&self.order);
+                        self.source()
+                    };
                     *lock(&self.made) += 1;
-                    let let_in = |_, flights: &mut Locked<'_, _, _>| {
+                    let let_in = |_, flights: Locked<'_, _, _>| {
                         *lock(&self.table) = Some(value);
-                        flights.release();
+                        drop(flights);
                     };
                     maker.land(Some(let_in), || value);
                     return value;
@@ -73,25 +83,49 @@ impl Trial {
         }
     }
 
-    /// As `remove` does, after a change of what the value is made of.
+    /// As `remove` does, after a change of what the value is made of that only the cache's own locks order.
     pub(super) fn take_out(&self) {
-        let changed = {
-            let mut source = lock(&self.source);
-            *source += 1;
-            *source
-        };
-        self.flights.overtake(&KEY, |key| (*key).into());
-        *lock(&self.table) = None;
+        self.take(|| drop(self.flights.overtake(&KEY, KEY.into())));
+    }
+
+    /// As `invalidate_if` and `clear` do.
+    pub(super) fn clear(&self) {
+        self.take(|| self.flights.overtake_all());
+    }
+
+    fn take(&self, overtake: impl FnOnce()) {
+        let _changing = lock(&self.changing);
+        let changed = self.change();
+        self.flights
+            .take_out(overtake, || *lock(&self.table) = None);
         self.settle(changed);
     }
 
-    /// As `insert` does, of what was just changed.
+    /// As `insert` does, of what was just changed. That is ordered with its reading: a first flight may begin
+    /// and land within.
     pub(super) fn put_in(&self) {
-        let mut source = lock(&self.source);
-        *source += 1;
-        self.flights.overtake(&KEY, |key| (*key).into());
-        *lock(&self.table) = Some(*source);
-        self.settle(*source);
+        let _changing = lock(&self.changing);
+        let changed = {
+            let _ordered = lock(&self.order);
+            self.change()
+        };
+        self.put(changed);
+        self.settle(changed);
+    }
+
+    /// As `insert` does, of whatever it may be.
+    pub(super) fn put(&self, value: u64) {
+        let are_used = self.flights.are_used();
+        let flights = are_used.then(|| self.flights.overtake(&KEY, KEY.into()));
+        *lock(&self.table) = Some(value);
+        if flights.is_none() && self.flights.are_used() {
+            self.flights.overtake_all();
+        }
+        drop(flights);
+    }
+
+    fn change(&self) -> u64 {
+        self.source.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn settle(&self, changed: u64) {
@@ -109,7 +143,7 @@ impl Trial {
     }
 
     pub(super) fn source(&self) -> u64 {
-        *lock(&self.source)
+        self.source.load(Ordering::Relaxed)
     }
 
     pub(super) fn made(&self) -> u64 {
