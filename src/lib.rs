@@ -149,6 +149,8 @@ pub mod recorded;
 pub mod testing;
 #[cfg(not(plimsoll_loom))]
 pub mod trend;
+#[cfg(not(plimsoll_loom))]
+mod units;
 #[cfg(any(feature = "batch", feature = "cache"))]
 mod waiting;
 

@@ -153,3 +153,57 @@ fn an_arena_that_is_made_while_the_monitor_starts_gets_its_decay_too() {
         assert!(child.status.success(), "run {run}: {child:?}");
     }
 }
+
+/// Who deploys a program decides about each option that the program has not named, and about that alone.
+#[test]
+fn what_the_deployer_sets_is_left_alone_unless_the_program_names_it() {
+    const CHILD: &str = "PLIMSOLL_TEST_DEPLOYED";
+    const NAME: &str = "what_the_deployer_sets_is_left_alone_unless_the_program_names_it";
+    const LEFT: &str = "left as _RJEM_MALLOC_CONF sets it";
+    let _alone = truth::alone();
+    if std::env::var_os(CHILD).is_none() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env(CHILD, "1")
+            .env(
+                "_RJEM_MALLOC_CONF",
+                "background_thread:false,dirty_decay_ms:77,muzzy_decay_ms:78",
+            )
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        return;
+    }
+    // Each with what is in force at last, and whether it is said that the deployer has set it.
+    for (options, found) in [
+        (
+            JemallocOptions::default(),
+            [("false", true), ("77", true), ("78", true)],
+        ),
+        (
+            JemallocOptions::unchanged(),
+            [("false", false), ("77", false), ("78", false)],
+        ),
+        (
+            JemallocOptions::default().dirty_decay_ms(79),
+            [("false", true), ("79", false), ("78", true)],
+        ),
+        (
+            JemallocOptions::unchanged()
+                .background_thread(true)
+                .muzzy_decay_ms(80),
+            [("true", false), ("79", false), ("80", false)],
+        ),
+    ] {
+        let monitor = Monitor::builder().limit(4 << 30).jemalloc(options);
+        let monitor = monitor.start().unwrap();
+        let names = ["background_thread", "dirty_decay_ms", "muzzy_decay_ms"];
+        for (name, (effective, is_left)) in names.into_iter().zip(found) {
+            let mut rows = monitor.jemalloc_options().iter();
+            let row = rows.find(|row| row.name == name).unwrap();
+            assert_eq!(row.effective.as_deref(), Some(effective), "{row}");
+            assert_eq!(row.remark.as_deref() == Some(LEFT), is_left, "{row}");
+            assert!(!row.is_ineffective(), "{row}");
+        }
+    }
+}

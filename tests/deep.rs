@@ -153,18 +153,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The number that follows `before` in words for people, in MiB.
-fn told_mib(words: &str, before: &str) -> u64 {
-    let rest = words
-        .split_once(before)
-        .unwrap_or_else(|| panic!("{words}"));
-    let (number, _) = rest
-        .1
-        .split_once(" MiB")
-        .unwrap_or_else(|| panic!("{words}"));
-    let number: f64 = number.parse().unwrap_or_else(|_| panic!("{words}"));
-    // Rounded to a tenth, up at the most.
-    (number * MIB as f64) as u64 + MIB as u64 / 20
+/// Words for people have the same figure where `around` says `_`, to a tenth of a GiB.
+fn assert_says(words: &str, around: &str, bytes: u64) {
+    let figure = format!("{:.1} GiB", bytes as f64 / GIB as f64);
+    let said = around.replace('_', &figure);
+    assert!(words.contains(&said), "no `{said}` in `{words}`");
 }
 
 /// A metric's value.
@@ -272,12 +265,16 @@ fn told(folder: &Path, long: bool) -> u64 {
     let diagnosis = monitor.diagnosis().unwrap();
     assert_deep("diagnosis", diagnosis.live_heap_bytes);
     let words = diagnosis.to_string();
-    assert_deep("words", told_mib(&words, "live heap "));
-    assert!(told_mib(&words, "") >= total(), "{words}");
+    assert_says(&words, "live heap _,", diagnosis.live_heap_bytes);
+    assert!(diagnosis.resident_bytes >= total(), "{words}");
+    assert_says(&words, "_ resident:", diagnosis.resident_bytes);
     until("withheld", || {
         match events.try_next().map(|event| event.kind) {
-            Some(EventKind::RestartWithheld(why @ Withheld::ThresholdTooLow { .. })) => {
-                assert_resident("withheld", told_mib(&why.to_string(), "it holds "));
+            Some(EventKind::RestartWithheld(
+                why @ Withheld::ThresholdTooLow { baseline_bytes, .. },
+            )) => {
+                assert_resident("withheld", baseline_bytes);
+                assert_says(&why.to_string(), "it holds _ after", baseline_bytes);
                 true
             }
             Some(EventKind::Diagnosis(found)) => {
@@ -317,7 +314,9 @@ fn told(folder: &Path, long: bool) -> u64 {
         details["threads"][0]["net_bytes"].as_u64(),
     );
     let words = details["diagnosis"]["words"].as_str().unwrap();
-    assert_deep("words in JSON", told_mib(words, "live heap "));
+    let live = details["diagnosis"]["live_heap_bytes"].as_u64().unwrap();
+    assert_deep("diagnosis in JSON", live);
+    assert_says(words, "live heap _,", live);
     let history = details["history"].as_array().unwrap().iter();
     let bins: Vec<&Value> = history
         .flat_map(|columns| columns["live_heap_bytes"].as_array().unwrap())

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::figures::{ProcessFigures, heap};
+use crate::units::Bytes;
 use std::fmt;
 
 /// From this share of the resident memory on, an overhead is the cause; below it, the program
@@ -309,7 +310,6 @@ impl Diagnosis {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
         let why = match self.cause {
             Cause::LiveHeap => "the program holds it",
             Cause::Fragmentation => "live blocks stand far apart in their slabs",
@@ -328,22 +328,26 @@ impl fmt::Display for Diagnosis {
             Remedy::TrimSystemHeap => "trimming the C library's heap can help",
             Remedy::Restart => "only a restart can help",
         };
-        write!(f, "{} resident: {why}; {help}", mib(self.resident_bytes))?;
+        write!(
+            f,
+            "{} resident: {why}; {help}",
+            Bytes::from(self.resident_bytes)
+        )?;
         if self.remedy != Remedy::Nothing {
-            write!(f, ", by up to {}", mib(self.reclaimable_bytes))?;
+            write!(f, ", by up to {}", Bytes::from(self.reclaimable_bytes))?;
         }
         write!(
             f,
             " (live heap {}, fragmentation {}, thread caches {}, dirty {}, metadata {}, other \
              anonymous {}, files {}, shared {})",
-            mib(self.live_heap_bytes),
-            mib(self.fragmentation_bytes),
-            mib(self.thread_cache_bytes),
-            mib(self.dirty_bytes),
-            mib(self.metadata_bytes),
-            mib(self.other_anonymous_bytes),
-            mib(self.file_backed_bytes),
-            mib(self.shared_bytes),
+            Bytes::from(self.live_heap_bytes),
+            Bytes::from(self.fragmentation_bytes),
+            Bytes::from(self.thread_cache_bytes),
+            Bytes::from(self.dirty_bytes),
+            Bytes::from(self.metadata_bytes),
+            Bytes::from(self.other_anonymous_bytes),
+            Bytes::from(self.file_backed_bytes),
+            Bytes::from(self.shared_bytes),
         )
     }
 }

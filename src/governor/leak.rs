@@ -6,6 +6,7 @@
 
 use super::ledger::Held;
 use crate::trend::{Detector, Judgement, Pattern, Sample, Severity, Subject, Verdict};
+use crate::units::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -60,9 +61,9 @@ impl fmt::Display for LeakNews {
             Judgement::Leak => {
                 write!(
                     f,
-                    "{} leaks {:.1} MiB/h ({}, {percent:.0} % sure)",
+                    "{} leaks {}/h ({}, {percent:.0} % sure)",
                     self.subject,
-                    self.mb_per_hour(),
+                    Bytes(self.slope_bytes_per_hour),
                     self.pattern
                 )?;
                 match self.seconds_to_limit {

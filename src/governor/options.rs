@@ -8,10 +8,10 @@
 use super::environment;
 use std::fmt;
 
-/// What to ask of jemalloc. `None` leaves an option as it is.
+/// What to ask of jemalloc.
 ///
-/// What the deployer sets by `_RJEM_MALLOC_CONF` is left alone, unless the program asks for
-/// something by name: by a method of this type, for a field that is set does not say so.
+/// Each option that the deployer sets by `_RJEM_MALLOC_CONF` is left alone, unless the program asks for that
+/// option by a method of this type.
 ///
 /// ```
 /// use plimsoll::JemallocOptions;
@@ -21,27 +21,48 @@ use std::fmt;
 /// # drop(builder);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct JemallocOptions {
-    /// Threads of jemalloc's own that give free pages back while the program is idle. Without
-    /// them an idle program keeps what it held at its peak. Wanted by default.
-    pub background_thread: Option<bool>,
-    /// Over how many milliseconds free pages are given back; -1 never. By default 5,000, as
-    /// jemalloc's own advice for low memory and ClickHouse have it; 0 costs a factor in speed.
-    pub dirty_decay_ms: Option<i64>,
-    /// Over how many milliseconds pages that were offered to the kernel are taken away from the
-    /// program; by default 0, because until then they still count as resident.
-    pub muzzy_decay_ms: Option<i64>,
-    explicit: bool,
+    background_thread: Wish<bool>,
+    dirty_decay_ms: Wish<i64>,
+    muzzy_decay_ms: Wish<i64>,
 }
 
+/// What is asked of one option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish<T> {
+    /// It stays as it is.
+    Unchanged,
+    /// By nobody in particular: who deploys the program decides.
+    ByDefault(T),
+    ByProgram(T),
+}
+
+impl<T> Wish<T> {
+    /// Where `deployed` tells whether the deployer has set it.
+    #[cfg(feature = "jemalloc")]
+    fn granted(self, deployed: bool) -> Option<T> {
+        match self {
+            Wish::Unchanged => None,
+            Wish::ByDefault(value) => (!deployed).then_some(value),
+            Wish::ByProgram(value) => Some(value),
+        }
+    }
+
+    #[cfg(feature = "jemalloc")]
+    fn is_by_default(&self) -> bool {
+        matches!(self, Wish::ByDefault(_))
+    }
+}
+
+/// Background threads, so that an idle program does not keep what it held at its peak. Dirty pages are given
+/// back over 5,000 ms, as jemalloc's own advice for low memory and ClickHouse have it (0 costs a factor in
+/// speed), and muzzy ones at once, because until then they still count as resident.
 impl Default for JemallocOptions {
     fn default() -> JemallocOptions {
         JemallocOptions {
-            background_thread: Some(true),
-            dirty_decay_ms: Some(5_000),
-            muzzy_decay_ms: Some(0),
-            explicit: false,
+            background_thread: Wish::ByDefault(true),
+            dirty_decay_ms: Wish::ByDefault(5_000),
+            muzzy_decay_ms: Wish::ByDefault(0),
         }
     }
 }
@@ -51,34 +72,31 @@ impl JemallocOptions {
     #[must_use]
     pub fn unchanged() -> JemallocOptions {
         JemallocOptions {
-            background_thread: None,
-            dirty_decay_ms: None,
-            muzzy_decay_ms: None,
-            explicit: true,
+            background_thread: Wish::Unchanged,
+            dirty_decay_ms: Wish::Unchanged,
+            muzzy_decay_ms: Wish::Unchanged,
         }
     }
 
-    /// Asks for background threads, or for none.
+    /// Asks for threads of jemalloc's own that give free pages back while the program is idle, or for none.
     #[must_use]
     pub fn background_thread(mut self, on: bool) -> JemallocOptions {
-        self.background_thread = Some(on);
-        self.explicit = true;
+        self.background_thread = Wish::ByProgram(on);
         self
     }
 
-    /// Asks for this decay of dirty pages, in milliseconds; -1 never gives them back.
+    /// Over how many milliseconds free pages are given back; -1 never.
     #[must_use]
     pub fn dirty_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
-        self.dirty_decay_ms = Some(milliseconds);
-        self.explicit = true;
+        self.dirty_decay_ms = Wish::ByProgram(milliseconds);
         self
     }
 
-    /// Asks for this decay of muzzy pages, in milliseconds; -1 never takes them away.
+    /// Over how many milliseconds pages that were offered to the kernel are taken away from the program; -1
+    /// never.
     #[must_use]
     pub fn muzzy_decay_ms(mut self, milliseconds: i64) -> JemallocOptions {
-        self.muzzy_decay_ms = Some(milliseconds);
-        self.explicit = true;
+        self.muzzy_decay_ms = Wish::ByProgram(milliseconds);
         self
     }
 }
@@ -152,21 +170,19 @@ fn apply_with(
         return Vec::new();
     }
     let deployed = variable(VARIABLE).unwrap_or_default();
-    let by_deployer = |name: &str| {
-        !options.explicit
-            && deployed.split(',').any(|pair| {
-                pair.split_once(':')
-                    .is_some_and(|(key, _)| key.trim() == name)
-            })
+    let is_deployed = |name: &str| {
+        deployed.split(',').any(|pair| {
+            pair.split_once(':')
+                .is_some_and(|(key, _)| key.trim() == name)
+        })
     };
     let mut report = Vec::new();
-    let mut enter = |name: &'static str, wanted: Option<String>, effective: Option<String>| {
-        let left = by_deployer(name);
+    let mut enter = |name: &'static str, wanted: Option<String>, effective, is_left: bool| {
         let mut row = EffectiveOption {
             name,
-            wanted: wanted.filter(|_| !left),
+            wanted,
             effective,
-            remark: left.then(|| format!("left as {VARIABLE} sets it")),
+            remark: is_left.then(|| format!("left as {VARIABLE} sets it")),
         };
         if row.is_ineffective() {
             row.remark = Some("did not take effect".to_owned());
@@ -175,31 +191,32 @@ fn apply_with(
         report.push(row);
     };
 
-    let wanted = options
-        .background_thread
-        .filter(|_| !by_deployer("background_thread"));
+    let (name, wish) = ("background_thread", options.background_thread);
+    let wanted = wish.granted(is_deployed(name));
     if let Some(on) = wanted {
         let _ = tikv_jemalloc_ctl::background_thread::write(on);
     }
+    let effective = tikv_jemalloc_ctl::background_thread::read().ok();
     enter(
-        "background_thread",
-        options.background_thread.map(|on| on.to_string()),
-        tikv_jemalloc_ctl::background_thread::read()
-            .ok()
-            .map(|on| on.to_string()),
+        name,
+        wanted.map(|on| on.to_string()),
+        effective.map(|on| on.to_string()),
+        wish.is_by_default() && is_deployed(name),
     );
 
-    for (name, wanted, decay) in [
+    for (name, wish, decay) in [
         ("dirty_decay_ms", options.dirty_decay_ms, decay::DIRTY),
         ("muzzy_decay_ms", options.muzzy_decay_ms, decay::MUZZY),
     ] {
-        if let Some(milliseconds) = wanted.filter(|_| !by_deployer(name)) {
+        let wanted = wish.granted(is_deployed(name));
+        if let Some(milliseconds) = wanted {
             decay::set_for_all(decay, milliseconds as isize);
         }
         enter(
             name,
             wanted.map(|milliseconds| milliseconds.to_string()),
             decay::get(decay),
+            wish.is_by_default() && is_deployed(name),
         );
     }
 

@@ -1,6 +1,7 @@
 //! What a person can do about a verdict, in words.
 
 use super::verdict::{Forecast, Severity};
+use crate::units::Bytes;
 use std::fmt;
 
 /// The most recommendations of one verdict.
@@ -169,22 +170,6 @@ impl fmt::Display for Recommendation {
                 write!(f, "too early to say: that may take {} more", Span(seconds))
             }
         }
-    }
-}
-
-/// Bytes for people.
-struct Bytes(f64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = self.0.abs();
-        let (unit, name) = match size {
-            _ if size >= 1_073_741_824.0 => (1_073_741_824.0, "GiB"),
-            _ if size >= 1_048_576.0 => (1_048_576.0, "MiB"),
-            _ if size >= 1_024.0 => (1_024.0, "KiB"),
-            _ => (1.0, "B"),
-        };
-        write!(f, "{:.1} {name}", self.0 / unit)
     }
 }
 

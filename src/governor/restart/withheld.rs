@@ -2,6 +2,7 @@
 
 use crate::governor::control::Past;
 use crate::governor::policy::Policy;
+use crate::units::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -66,10 +67,9 @@ impl fmt::Display for Withheld {
                 line_bytes,
             } => write!(
                 f,
-                "threshold too low for this program: it holds {:.1} MiB after its start, and the \
-                 line is at {:.1} MiB",
-                *baseline_bytes as f64 / 1_048_576.0,
-                *line_bytes as f64 / 1_048_576.0
+                "threshold too low for this program: it holds {} after its start, and the line is at {}",
+                Bytes::from(*baseline_bytes),
+                Bytes::from(*line_bytes)
             ),
             Withheld::TimeRemains { seconds: None } => f.write_str("nothing grows"),
             Withheld::TimeRemains {

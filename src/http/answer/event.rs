@@ -5,6 +5,7 @@ use crate::figures::Signal;
 use crate::governor::{
     ActionKind, Event, EventKind, Held, LedgerRow, Level, Restart, RestartRecord, Skipped,
 };
+use crate::units::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -174,13 +175,12 @@ impl EventAnswer {
 }
 
 fn told(kind: &EventKind) -> (Kind, String) {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
     match kind {
         EventKind::Started { limit } => (
             Kind::Started,
             format!(
                 "the monitor runs, with a limit of {} ({})",
-                mib(limit.bytes),
+                Bytes::from(limit.bytes),
                 limit.source
             ),
         ),
@@ -197,8 +197,8 @@ fn told(kind: &EventKind) -> (Kind, String) {
             Kind::Limit,
             format!(
                 "the limit was {} and is {} ({})",
-                mib(from.bytes),
-                mib(to.bytes),
+                Bytes::from(from.bytes),
+                Bytes::from(to.bytes),
                 to.source
             ),
         ),
@@ -206,7 +206,7 @@ fn told(kind: &EventKind) -> (Kind, String) {
             let name = words_of(row.action);
             let words = match row.skipped {
                 Some(why) => format!("{name}: not carried out, {}", reason(why)),
-                None => format!("{name}: {} given back", mib(row.given_back_bytes)),
+                None => format!("{name}: {} given back", Bytes::from(row.given_back_bytes)),
             };
             (Kind::Action, words)
         }
@@ -222,9 +222,9 @@ fn told(kind: &EventKind) -> (Kind, String) {
             let words = format!(
                 "restarting at level {}: heap {}, resident {}, limit {}",
                 record.level,
-                mib(record.heap_bytes),
-                mib(record.resident_bytes),
-                mib(record.limit_bytes)
+                Bytes::from(record.heap_bytes),
+                Bytes::from(record.resident_bytes),
+                Bytes::from(record.limit_bytes)
             );
             (Kind::Restarting, words)
         }
