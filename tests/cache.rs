@@ -138,6 +138,18 @@ fn a_small_cache_keeps_what_is_asked_for_often_as_well_as_the_crate_it_stands_on
 }
 
 #[test]
+fn a_cache_of_one_shard_holds_just_what_it_is_made_for() {
+    let cache = PressureCache::builder("exact").entries(1000).shards(1);
+    let cache = cache.build().unwrap();
+    for key in 0..1000 {
+        cache.insert(key, ());
+    }
+    assert!((0..1000).all(|key| cache.contains(&key)));
+    cache.insert(1000, ());
+    assert_eq!(cache.statistics().entries, 1000);
+}
+
+#[test]
 fn one_makes_what_many_want() {
     let cache = PressureCache::builder("stampede")
         .entries(10)
@@ -587,12 +599,14 @@ fn settings_that_make_no_sense_are_all_named() {
     let error = PressureCache::<u8, u8>::builder("bad")
         .share_at_optimise(0.4)
         .share_at_critical(f64::NAN)
+        .shards(0)
         .build()
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "cache `bad`: `share_at_critical` is NaN: expected over 0 and at most \
-         `share_at_optimise`; `entries` is not set: expected a most number of entries, or of bytes"
+         `share_at_optimise`; `entries` is not set: expected a most number of entries, or of bytes; \
+         `shards` is 0: expected at least 1"
     );
     let error = PressureCache::<u8, u8>::builder("bytes")
         .bytes(1000)

@@ -59,6 +59,8 @@ where
 {
     PressureCache::builder(name)
         .entries(most)
+        // Small, and to hold all of that: what they spare is a query of milliseconds.
+        .shards(1)
         .weigh_by(|_, body: &Bytes| body.len() as u64)
         .ttl(Duration::from_secs(60 * minutes))
         .build()

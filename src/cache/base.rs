@@ -32,13 +32,9 @@ use std::sync::Arc;
 /// Of weights to bytes or entries.
 pub(super) const SCALE: u64 = 1 << 16;
 
-/// Entries below which a cache is one shard: four shards of the fewest. What a shard has no room for is
-/// evicted although others have, which a cache that is made for just what it is to hold would feel; but on
-/// one shard two threads wait for each other: with 200 entries that is a quarter of their speed.
-const ONE_SHARD_BELOW: u64 = 128;
-
 /// Fewest entries that a shard is made for, as the table itself would have it. With fewer shards threads
-/// wait for each other.
+/// wait for each other: on one for 100 entries, two that do nothing else have 0.82 of the table's own speed, and
+/// on one for 200 three quarters.
 const ENTRIES_A_SHARD: u64 = 32;
 
 /// The same where bytes are limited: an entry can be at most as heavy as a shard.
@@ -240,29 +236,38 @@ impl<K, V> Lifecycle<K, Entry<V>> for Noting<K, V> {
     }
 }
 
+/// What a table is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    /// About so many.
+    pub(super) entries: u64,
+    /// At most so many; `None` for as many as are good for it.
+    pub(super) shards: Option<u64>,
+}
+
 /// The part of a shard that one entry may be at most. Where only entries count, one always fits.
-pub(super) fn largest(expected_entries: u64, unit: Unit) -> f64 {
-    if unit.counts_bytes() && expected_entries < FEW {
+pub(super) fn largest(plan: Plan, unit: Unit) -> f64 {
+    if unit.counts_bytes() && plan.entries < FEW {
         OFTEN_OF_FEW
     } else {
         OFTEN
     }
 }
 
-/// A table for about so many entries, with no room yet.
+/// A table with no room yet.
 pub(super) fn table<K: Eq + Hash, V: Clone>(
-    expected_entries: u64,
+    plan: Plan,
     weight: u64,
     unit: Unit,
     hashing: &DefaultHashBuilder,
     counters: &Arc<Counters>,
 ) -> Table<K, V> {
-    let shards = shards(expected_entries, unit);
+    let shards = shards(plan, unit);
     let options = OptionsBuilder::new()
         .shards(shards as usize)
-        .estimated_items_capacity(expected_entries as usize)
+        .estimated_items_capacity(plan.entries as usize)
         .weight_capacity(weight)
-        .hot_allocation(largest(expected_entries, unit))
+        .hot_allocation(largest(plan, unit))
         .build()
         .expect("both capacities are set");
     let noting = Noting {
@@ -273,17 +278,18 @@ pub(super) fn table<K: Eq + Hash, V: Clone>(
 }
 
 /// A power of two.
-fn shards(expected_entries: u64, unit: Unit) -> u64 {
-    let fewest = match unit.counts_bytes() {
-        true => WEIGHED_A_SHARD,
-        false if expected_entries < ONE_SHARD_BELOW => ONE_SHARD_BELOW,
-        false => ENTRIES_A_SHARD,
+fn shards(plan: Plan, unit: Unit) -> u64 {
+    let good = || {
+        let fewest = match unit.counts_bytes() {
+            true => WEIGHED_A_SHARD,
+            false => ENTRIES_A_SHARD,
+        };
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+        // As many as the table would take by itself, where there is enough to share out.
+        let wanted = (threads as u64 * 4).min(plan.entries / fewest);
+        wanted.max(plan.entries / MOST_ENTRIES_A_SHARD)
     };
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    // As many as the table would take by itself, where there is enough to share out.
-    let wanted = (threads * 4).min(expected_entries / fewest);
-    let needed = expected_entries / MOST_ENTRIES_A_SHARD;
-    let shards = wanted.max(needed).clamp(1, MOST_SHARDS);
+    let shards = plan.shards.unwrap_or_else(good).clamp(1, MOST_SHARDS);
     1 << shards.ilog2()
 }
 
@@ -293,21 +299,23 @@ mod tests {
 
     #[test]
     fn a_small_cache_is_one_shard_and_a_large_one_has_shards_that_are_swept_fast() {
-        for (entries, expected) in [(0, 1), (100, 1), (127, 1), (128, 4), (1 << 20, 64)] {
-            assert_eq!(
-                shards(entries, Unit::ENTRIES),
-                expected,
-                "{entries} entries"
-            );
+        let shards = |entries, at_most, unit| {
+            let shards = at_most;
+            super::shards(Plan { entries, shards }, unit)
+        };
+        for (entries, expected) in [(0, 1), (63, 1), (64, 2), (128, 4), (1 << 20, 64)] {
+            let found = shards(entries, None, Unit::ENTRIES);
+            assert_eq!(found, expected, "{entries} entries");
         }
         for (entries, expected) in [(100, 1), (2047, 1), (1 << 20, 64)] {
-            assert_eq!(
-                shards(entries, Unit::bytes(1)),
-                expected,
-                "{entries} weighed"
-            );
+            let found = shards(entries, None, Unit::bytes(1));
+            assert_eq!(found, expected, "{entries} weighed");
         }
-        assert_eq!(shards(u64::MAX, Unit::ENTRIES), MOST_SHARDS);
+        assert_eq!(shards(u64::MAX, None, Unit::ENTRIES), MOST_SHARDS);
+        for (at_most, expected) in [(1, 1), (7, 4), (u64::MAX, MOST_SHARDS)] {
+            let found = shards(1 << 20, Some(at_most), Unit::ENTRIES);
+            assert_eq!(found, expected, "at most {at_most}");
+        }
     }
 
     #[test]

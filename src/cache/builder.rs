@@ -1,6 +1,6 @@
 //! How a cache is set up.
 
-use super::base::slot_bytes;
+use super::base::{Plan, slot_bytes};
 use super::capacity::Limits;
 use super::clock::{Clock, ManualClock};
 use super::pressure_cache::PressureCache;
@@ -93,6 +93,7 @@ pub struct CacheBuilder<K, V> {
     entries: Option<u64>,
     bytes: Option<u64>,
     expected_entries: Option<u64>,
+    shards: Option<u64>,
     weigh: Option<Weigh<K, V>>,
     ttl: Option<Duration>,
     shares: Shares,
@@ -106,6 +107,7 @@ impl<K, V> fmt::Debug for CacheBuilder<K, V> {
             .field("name", &self.name)
             .field("entries", &self.entries)
             .field("bytes", &self.bytes)
+            .field("shards", &self.shards)
             .field("weigh", &self.weigh)
             .field("ttl", &self.ttl)
             .field("shares", &self.shares)
@@ -124,6 +126,7 @@ where
             entries: None,
             bytes: None,
             expected_entries: None,
+            shards: None,
             weigh: None,
             ttl: None,
             shares: Shares::default(),
@@ -134,9 +137,8 @@ where
 
     /// At most so many entries. With 0 it holds nothing: every value is made anew.
     ///
-    /// A cache of fewer than 128 entries is exact, and so is one with a limit of bytes too below 2,048. A
-    /// larger one is made of shards with equal parts of its capacity, rounded down, and evicts from a full
-    /// shard while others have room: some per cent early.
+    /// A cache of several [`shards`](Self::shards), as one of 64 entries or more is by default, and of 2,048 or
+    /// more where bytes are limited too, evicts from a full shard while others have room: some per cent early.
     pub fn entries(mut self, most: u64) -> Self {
         self.entries = Some(most);
         self
@@ -146,17 +148,28 @@ where
     /// both hold; each entry then counts for at least bytes ÷ entries. With 0 it holds nothing.
     ///
     /// An entry of more than 97 % of a shard's part is not let in: whoever makes it gets it, and the
-    /// next makes it anew. `expected_entries` says how many shards there are.
+    /// next makes it anew.
     pub fn bytes(mut self, most: u64) -> Self {
         self.bytes = Some(most);
         self
     }
 
-    /// About how many entries it will hold, when only bytes limit it: for the number of shards, one for
-    /// every 1,024 entries up to four for each processor. An estimate within ten times is good enough.
-    /// By default as if an entry had 1 KiB.
+    /// About how many entries it will hold, when only bytes limit it: for the number of
+    /// [`shards`](Self::shards). An estimate within ten times is good enough. By default as if an entry had 1 KiB.
     pub fn expected_entries(mut self, about: u64) -> Self {
         self.expected_entries = Some(about);
+        self
+    }
+
+    /// At most so many shards, rounded down to a power of two: parts with a lock and an equal part of the
+    /// capacity each, rounded down. With one, the cache holds all that it has room for, and one thread at a time
+    /// puts in: for a small cache that is to hold just what it is made for.
+    ///
+    /// By default one for every 32 entries, as quick_cache has it, or for every 1,024 where bytes are limited,
+    /// up to four for each processor or what keeps a shard at 16,384 entries. There are no more than 1,024, and none
+    /// is made for fewer than 32 entries.
+    pub fn shards(mut self, most: u64) -> Self {
+        self.shards = Some(most);
         self
     }
 
@@ -234,10 +247,14 @@ where
             .entries
             .or(self.expected_entries)
             .unwrap_or_else(|| (self.bytes.unwrap_or(0) / TYPICAL_ENTRY).clamp(64, 1 << 20));
+        let plan = Plan {
+            entries: expected,
+            shards: self.shards,
+        };
         Ok(PressureCache::new(
             self.name,
             limits,
-            expected,
+            plan,
             weigh,
             self.ttl,
             self.shares,
@@ -260,6 +277,9 @@ where
                 "not set".into(),
                 "a most number of entries, or of bytes",
             );
+        }
+        if self.shards == Some(0) {
+            fault("shards", "0".into(), "at least 1");
         }
         if self.bytes.is_some() && self.weigh.is_none() {
             fault(

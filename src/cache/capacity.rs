@@ -138,7 +138,7 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::base::{largest, table};
+    use super::super::base::{Plan, largest, table};
     use super::*;
     use std::sync::Arc;
 
@@ -165,10 +165,14 @@ mod tests {
     #[test]
     fn with_an_entry_for_each_shard_each_lets_one_in() {
         let unit = Unit::ENTRIES;
-        let table: Table<u64, u64> = table(100_000, 0, unit, &Default::default(), &Arc::default());
+        let plan = Plan {
+            entries: 100_000,
+            shards: None,
+        };
+        let table: Table<u64, u64> = table(plan, 0, unit, &Default::default(), &Arc::default());
         let shards = table.num_shards() as u64;
         let limits = limits(Some(shards), None, 1.0);
-        let largest = largest(100_000, unit);
+        let largest = largest(plan, unit);
         let capacity = Capacity::new(limits, Shares::default(), unit, largest);
         capacity.change(&table, |_| {});
         assert!(capacity.admits(0));

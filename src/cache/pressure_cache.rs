@@ -1,6 +1,6 @@
 //! The cache itself.
 
-use super::base::{Entry, Table, Unit, largest, table};
+use super::base::{Entry, Plan, Table, Unit, largest, table};
 use super::builder::{CacheBuilder, Shares};
 use super::capacity::{Capacity, Limits};
 use super::clock::Clock;
@@ -86,7 +86,7 @@ where
     pub(super) fn new(
         name: String,
         limits: Limits,
-        expected_entries: u64,
+        plan: Plan,
         weigh: Weigh<K, V>,
         ttl: Option<Duration>,
         shares: Shares,
@@ -100,8 +100,8 @@ where
         let hashing = DefaultHashBuilder::default();
         let counters = Arc::new(Counters::default());
         let weight = limits.weight(unit);
-        let table = table(expected_entries, weight, unit, &hashing, &counters);
-        let largest = largest(expected_entries, unit);
+        let table = table(plan, weight, unit, &hashing, &counters);
+        let largest = largest(plan, unit);
         let is_swept = !clock.is_manual();
         let cache = Arc::new(PressureCache {
             name,
