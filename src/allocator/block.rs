@@ -33,7 +33,13 @@
 //! | each sum kept as what is left until its event, so that counting compares; counted before the call, and undone in a cold path where it is refused | 12.1 |
 //! | the same with one address less, by inline assembly | 11.1 |
 //!
-//! The last two are not here: a sum is then two words that a reader has to put together, a cumulative
+//! In a program without LTO, where `__rust_alloc` is a call and the layout is not known there, it is 20: 27 before
+//! the [allocator inside](super::jemalloc) compared alignments once, and 17 with the block's address in a second
+//! thread-local for after the call, so that one register is kept across it instead of two. That is not here: with it
+//! such a program (jaq, 545 M instructions, an allocation for every 560) had 0.7 % instructions less and the same
+//! time, and a library that is loaded would call for the address twice.
+//!
+//! The last two of the table are not here: a sum is then two words that a reader has to put together, a cumulative
 //! figure can go back where a small request is refused while somebody reads, and the model of it was
 //! explored with two preemptions at most. jemalloc's own counters of a thread are no substitute: they
 //! count usable sizes, and not what was asked for. Counts do not follow from bytes, so each is an

@@ -22,6 +22,7 @@
 //! | `errand` | what a thread is asked to do at its next event |
 //! | `total` | the process total, its peak, and the line |
 //! | `alarm` | waking who waits at the line |
+//! | `jemalloc` | the allocator inside |
 //! | `memory` | pages for blocks |
 //! | `sync` | atomics, or loom's, or shuttle's |
 
@@ -29,6 +30,8 @@
 pub(crate) mod alarm;
 pub(crate) mod block;
 pub(crate) mod errand;
+#[cfg(all(feature = "jemalloc", not(plimsoll_loom)))]
+mod jemalloc;
 #[cfg(not(plimsoll_loom))]
 pub(crate) mod local;
 mod memory;

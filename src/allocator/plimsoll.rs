@@ -5,7 +5,7 @@ use core::alloc::{GlobalAlloc, Layout};
 
 /// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
 #[cfg(feature = "jemalloc")]
-pub type Inner = tikv_jemallocator::Jemalloc;
+pub type Inner = super::jemalloc::Jemalloc;
 /// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
 #[cfg(not(feature = "jemalloc"))]
 pub type Inner = std::alloc::System;
@@ -34,7 +34,7 @@ pub type Inner = std::alloc::System;
 ///
 /// # Cost
 ///
-/// Sixteen to nineteen instructions for an allocation and its free over the allocator inside on
+/// Sixteen to twenty instructions for an allocation and its free over the allocator inside on
 /// x86-64, by whether the calls are inlined (the `peers` benchmark counts them), 256 bytes for each
 /// thread alive at once, and one shared atomic addition for every 256 KiB that a thread allocates or
 /// frees.
@@ -48,7 +48,7 @@ impl Plimsoll<Inner> {
     #[must_use]
     pub const fn new() -> Plimsoll<Inner> {
         #[cfg(feature = "jemalloc")]
-        let inner = tikv_jemallocator::Jemalloc;
+        let inner = super::jemalloc::Jemalloc;
         #[cfg(not(feature = "jemalloc"))]
         let inner = std::alloc::System;
         Plimsoll { inner }
