@@ -39,6 +39,6 @@ done
 
 cargo test --features full
 
-# The promise of the hot path: a pair costs at most 20 instructions over bare jemalloc.
+# The promise of the hot path: a pair costs at most 12 instructions over bare jemalloc.
 cargo bench -p plimsoll-peers --no-default-features --bench peers -- \
-    --only plimsoll --workload pair --rounds 1 --at-most 20
+    --only plimsoll --workload pair --rounds 1 --at-most 12

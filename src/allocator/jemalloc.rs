@@ -10,8 +10,8 @@ const ALWAYS: usize = 8;
 /// jemalloc, as [`tikv_jemallocator::Jemalloc`], which it is for layouts that want more than every block has.
 ///
 /// That one compares the alignment with 16 and with the size; nearly all layouts want at most 8, which is known by
-/// one comparison. It makes an allocation and its free eight instructions shorter where the layout is not known when
-/// the program is compiled, as behind `__rust_alloc` in a program without LTO.
+/// one comparison. It makes an allocation and its free three instructions shorter, and eight where the layout is not
+/// known when the program is compiled, as behind `__rust_alloc` in a program without LTO.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Jemalloc;
 
@@ -20,41 +20,70 @@ pub struct Jemalloc;
 unsafe impl GlobalAlloc for Jemalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.align() <= ALWAYS {
-            // SAFETY: any size can be asked for.
-            return unsafe { ffi::malloc(layout.size()) }.cast();
+        if layout.align() > ALWAYS {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { aligned_alloc(layout.size(), layout.align()) };
         }
-        // SAFETY: the caller's obligations are passed on as they are.
-        unsafe { tikv_jemallocator::Jemalloc.alloc(layout) }
+        // SAFETY: any size can be asked for.
+        unsafe { ffi::malloc(layout.size()) }.cast()
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.align() <= ALWAYS {
-            // SAFETY: any size can be asked for.
-            return unsafe { ffi::calloc(1, layout.size()) }.cast();
+        if layout.align() > ALWAYS {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { ALIGNED.alloc_zeroed(layout) };
         }
-        // SAFETY: the caller's obligations are passed on as they are.
-        unsafe { tikv_jemallocator::Jemalloc.alloc_zeroed(layout) }
+        // SAFETY: any size can be asked for.
+        unsafe { ffi::calloc(1, layout.size()) }.cast()
     }
 
     #[inline]
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-        if layout.align() <= ALWAYS {
-            // SAFETY: the block is of this size, and was asked for without flags.
-            return unsafe { ffi::sdallocx(address.cast(), layout.size(), 0) };
+        if layout.align() > ALWAYS {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { aligned_dealloc(address, layout.size(), layout.align()) };
         }
-        // SAFETY: the caller's obligations are passed on as they are.
-        unsafe { tikv_jemallocator::Jemalloc.dealloc(address, layout) }
+        // SAFETY: the block is of this size, and was asked for without flags.
+        unsafe { ffi::sdallocx(address.cast(), layout.size(), 0) }
     }
 
     #[inline]
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if layout.align() <= ALWAYS {
-            // SAFETY: the block was asked for without flags, and the new size is not zero.
-            return unsafe { ffi::realloc(address.cast(), new_size) }.cast();
+        if layout.align() > ALWAYS {
+            // SAFETY: the caller's obligations are passed on as they are.
+            return unsafe { ALIGNED.realloc(address, layout, new_size) };
         }
-        // SAFETY: the caller's obligations are passed on as they are.
-        unsafe { tikv_jemallocator::Jemalloc.realloc(address, layout, new_size) }
+        // SAFETY: the block was asked for without flags, and the new size is not zero.
+        unsafe { ffi::realloc(address.cast(), new_size) }.cast()
     }
+}
+
+const ALIGNED: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+// Apart, and ending in a jump: in one function the two ways would share their last call, and the frequent one would
+// carry flags to it. Sizes come before alignments, as in what the compiler calls.
+
+/// # Safety
+///
+/// As [`GlobalAlloc::alloc`], with size and alignment of a layout.
+#[cold]
+#[inline(never)]
+unsafe fn aligned_alloc(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: the caller's obligations are passed on as they are.
+    unsafe { ALIGNED.alloc(layout) }
+}
+
+/// # Safety
+///
+/// As [`GlobalAlloc::dealloc`], with size and alignment of a layout.
+#[cold]
+#[inline(never)]
+unsafe fn aligned_dealloc(address: *mut u8, size: usize, align: usize) {
+    // SAFETY: they come from a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    // SAFETY: the caller's obligations are passed on as they are.
+    unsafe { ALIGNED.dealloc(address, layout) }
 }
