@@ -132,6 +132,7 @@ pub mod bench;
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub mod cache;
+mod caught;
 #[cfg(all(feature = "prometheus", not(plimsoll_loom)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod export;

@@ -9,6 +9,8 @@
 mod truth;
 
 use plimsoll::{ActionKind, Drill, JemallocOptions, Level, Monitor, Plimsoll, Shrink, figures};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -159,7 +161,8 @@ fn an_arena_that_is_made_while_the_monitor_starts_gets_its_decay_too() {
 fn what_the_deployer_sets_is_left_alone_unless_the_program_names_it() {
     const CHILD: &str = "PLIMSOLL_TEST_DEPLOYED";
     const NAME: &str = "what_the_deployer_sets_is_left_alone_unless_the_program_names_it";
-    const LEFT: &str = "left as _RJEM_MALLOC_CONF sets it";
+    const LEFT: Option<&str> = Some("left as _RJEM_MALLOC_CONF sets it");
+    const OVER: Option<&str> = Some("in place of what _RJEM_MALLOC_CONF sets");
     let _alone = truth::alone();
     if std::env::var_os(CHILD).is_none() {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -174,36 +177,70 @@ fn what_the_deployer_sets_is_left_alone_unless_the_program_names_it() {
         assert!(child.status.success(), "{child:?}");
         return;
     }
-    // Each with what is in force at last, and whether it is said that the deployer has set it.
+    // Each with what is in force at last, and what is said of it.
     for (options, found) in [
         (
             JemallocOptions::default(),
-            [("false", true), ("77", true), ("78", true)],
+            [("false", LEFT), ("77", LEFT), ("78", LEFT)],
         ),
         (
             JemallocOptions::unchanged(),
-            [("false", false), ("77", false), ("78", false)],
+            [("false", None), ("77", None), ("78", None)],
         ),
         (
             JemallocOptions::default().dirty_decay_ms(79),
-            [("false", true), ("79", false), ("78", true)],
+            [("false", LEFT), ("79", OVER), ("78", LEFT)],
         ),
         (
             JemallocOptions::unchanged()
                 .background_thread(true)
                 .muzzy_decay_ms(80),
-            [("true", false), ("79", false), ("80", false)],
+            [("true", OVER), ("79", None), ("80", OVER)],
         ),
     ] {
         let monitor = Monitor::builder().limit(4 << 30).jemalloc(options);
         let monitor = monitor.start().unwrap();
         let names = ["background_thread", "dirty_decay_ms", "muzzy_decay_ms"];
-        for (name, (effective, is_left)) in names.into_iter().zip(found) {
+        for (name, (effective, remark)) in names.into_iter().zip(found) {
             let mut rows = monitor.jemalloc_options().iter();
             let row = rows.find(|row| row.name == name).unwrap();
             assert_eq!(row.effective.as_deref(), Some(effective), "{row}");
-            assert_eq!(row.remark.as_deref() == Some(LEFT), is_left, "{row}");
+            assert_eq!(row.remark.as_deref(), remark, "{row}");
             assert!(!row.is_ineffective(), "{row}");
         }
     }
+}
+
+/// What jemalloc did not take is not taken for what the deployer wants: the default holds, and it is said.
+#[test]
+fn what_jemalloc_does_not_take_is_not_left_alone() {
+    const CHILD: &str = "PLIMSOLL_TEST_MISTAKEN";
+    const NAME: &str = "what_jemalloc_does_not_take_is_not_left_alone";
+    let _alone = truth::alone();
+    if std::env::var_os(CHILD).is_none() {
+        // The last byte is no UTF-8.
+        let variable = b"dirty_decay_ms:5s,muzzy_decay_ms:0x4e,background_thread:yes,\xff:1";
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env(CHILD, "1")
+            .env("_RJEM_MALLOC_CONF", OsStr::from_bytes(variable))
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        return;
+    }
+    let monitor = Monitor::builder().limit(4 << 30).start().unwrap();
+    let texts: Vec<String> = monitor
+        .jemalloc_options()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "background_thread: wanted true, effective true (_RJEM_MALLOC_CONF asks for `yes`, which jemalloc did not take)",
+            "dirty_decay_ms: wanted 5000, effective 5000 (_RJEM_MALLOC_CONF asks for `5s`, which jemalloc did not take)",
+            "muzzy_decay_ms: wanted nothing, effective 78 (left as _RJEM_MALLOC_CONF sets it)",
+        ]
+    );
 }

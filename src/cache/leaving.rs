@@ -8,11 +8,12 @@ use super::freed::freed;
 use super::pressure_cache::PressureCache;
 use super::statistics::Cause;
 use super::sweeper::Sweep;
+use crate::caught::kept;
 use crate::{CacheStatistics, ConfigFault, Level, Shrink};
 use std::borrow::Borrow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 
 /// Of evictions, until enough is free.
 const ROUNDS: usize = 32;
@@ -22,9 +23,9 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Takes an entry out, and answers it if its time was not over. A value of this key that is being
-    /// made meanwhile is answered to those who wait for it by then, and not let in: who asks from now on has
-    /// one made.
+    /// Takes an entry out, and answers it if its time was not over. A value of this key that a
+    /// [`get_or_insert_with`](Self::get_or_insert_with) or its like is making meanwhile is answered to those who
+    /// wait for it by then, and not let in: who asks from now on has one made.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -35,31 +36,25 @@ where
         is_live.then_some(entry.value)
     }
 
-    /// Takes out all entries of which `is_stale` is true, and answers their number. Values that are
-    /// being made meanwhile, of any key, are answered to those who wait for them by then, and not let in: they
-    /// may be of the time before. Looks at every entry.
+    /// Takes out all entries of which `is_stale` is true, and answers their number. Values that a
+    /// [`get_or_insert_with`](Self::get_or_insert_with) or its like is making meanwhile, of any key, are answered
+    /// to those who wait for them by then, and not let in: they may be of the time before. Looks at every entry.
     ///
     /// # Panics
     ///
     /// When `is_stale` does, after all entries have been looked at: what it panics at stays.
     pub fn invalidate_if(&self, is_stale: impl Fn(&K, &V) -> bool) -> u64 {
-        let panicked = Cell::new(None);
+        let panicked = RefCell::new(None);
         let is_kept = |key: &K, entry: &Entry<V>| {
-            let is_stale = AssertUnwindSafe(|| is_stale(key, &entry.value));
-            // One that came through the table would leave entries that are counted as gone.
-            match catch_unwind(is_stale) {
-                Ok(is_stale) => !is_stale,
-                Err(panic) => {
-                    panicked.set(Some(panic));
-                    true
-                }
-            }
+            // A panic that came through the table would leave entries that are counted as gone.
+            let is_stale = kept(&mut panicked.borrow_mut(), || is_stale(key, &entry.value));
+            !is_stale.unwrap_or(false)
         };
         let mut taken = 0;
         let take_out = || taken += self.retain(Cause::Removed, is_kept);
         self.flights
             .take_out(|| self.flights.overtake_all(), take_out);
-        if let Some(panic) = panicked.take() {
+        if let Some(panic) = panicked.into_inner() {
             resume_unwind(panic);
         }
         taken
@@ -170,7 +165,8 @@ where
         let take_out = || {
             if let Some((_, entry)) = self.table.remove(key) {
                 self.counters.left(cause, entry.bytes());
-                taken = Some(entry);
+                // Of two, the one that was there when this was called.
+                taken.get_or_insert(entry);
             }
         };
         self.flights.take_out(|| drop(self.overtake(key)), take_out);

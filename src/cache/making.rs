@@ -24,7 +24,7 @@ where
     /// only its own size: [`insert_with`](Self::insert_with) measures.
     ///
     /// A value of this key that others began to make before this call is answered to them, and does not take its
-    /// place. One that they begin and end while this runs can, where it is the first that this cache ever had made.
+    /// place. One that they begin and end while this runs can, where this cache had never had one made before.
     #[inline]
     pub fn insert(&self, key: K, value: V) {
         // As most are: for ever, and of the weight that all values have.
@@ -49,6 +49,10 @@ where
     }
 
     /// Makes a value and puts it in, whether or not there was one. It is weighed while it is made.
+    ///
+    /// As [`insert`](Self::insert) of what `make` answers: it goes in though its key was taken out in the
+    /// meantime. A value that must not outlive an invalidation is made by
+    /// [`get_or_insert_with`](Self::get_or_insert_with).
     pub fn insert_with(&self, key: K, make: impl FnOnce() -> V) {
         let mut kept = Kept::default();
         let is_wanted = self.weigh.measures();
@@ -180,11 +184,16 @@ where
     /// The flight of a key that was just looked up in vain; or its value, if somebody was faster.
     fn join(&self, key: K) -> Joined<'_, K, Entry<V>> {
         let hash = self.hashing.hash_one(&key);
+        // What has expired since is replaced by the landing. Its clone is dropped after the lock is let go.
+        let mut expired = None;
         self.flights.join(hash, key, |key| {
-            // Not as a look-up, which is compiled into the one place that does it. What has expired since is
-            // replaced by the landing: nothing is dropped under these locks.
+            // Not as a look-up, which is compiled into the one place that does it.
             let entry = self.table.peek(key)?;
-            entry.is_live(|| self.clock.now()).then_some(entry)
+            if entry.is_live(|| self.clock.now()) {
+                return Some(entry);
+            }
+            expired = Some(entry);
+            None
         })
     }
 

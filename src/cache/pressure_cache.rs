@@ -27,7 +27,7 @@ use std::time::Duration;
 ///
 /// # What values must not do
 ///
-/// A value's `drop` and `clone`, a key's `eq`, `hash` and `clone`, and the closure of
+/// The `drop` and `clone` of values and keys, a key's `eq` and `hash`, and the closure of
 /// [`invalidate_if`](Self::invalidate_if) must not use the cache they are in: parts of it are locked. A value that
 /// is made must not ask for its own key: it would wait for itself.
 pub struct PressureCache<K, V> {

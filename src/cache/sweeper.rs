@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::due::Due;
-use crate::governor::caught::caught;
+use crate::caught::caught;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};

@@ -1,11 +1,11 @@
 //! The thread that tells the program, named `plimsoll-call`: log, callbacks, and the drain. A
 //! callback that hangs keeps neither an action nor a restart from happening.
 
-use super::caught::caught;
 use super::event::{Event, EventKind, EventReader, Fault};
 use super::latency::{Children, ShortSlices};
 use super::restart::Drain;
 use super::shared::Shared;
+use crate::caught::caught;
 use crate::trend::Severity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -21,7 +21,6 @@
 //! | `drill` | a pressure that is made up |
 //! | `event`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
-//! | `caught` | the program's own code, whose panic ends nothing |
 //! | `lookout` | what a job sees of the monitor |
 //! | `timeline` | what memory was made of, from seconds to weeks back |
 //! | `leak` | whether the program leaks |
@@ -31,7 +30,6 @@
 
 mod actions;
 mod announce;
-pub(crate) mod caught;
 mod claim;
 mod command;
 mod config;

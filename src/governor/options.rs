@@ -38,19 +38,69 @@ enum Wish<T> {
 }
 
 impl<T> Wish<T> {
-    /// Where `deployed` tells whether the deployer has set it.
+    /// What to set, and what a person should know of it.
     #[cfg(feature = "jemalloc")]
-    fn granted(self, deployed: bool) -> Option<T> {
-        match self {
-            Wish::Unchanged => None,
-            Wish::ByDefault(value) => (!deployed).then_some(value),
-            Wish::ByProgram(value) => Some(value),
+    fn granted(self, deployed: Deployed) -> (Option<T>, Option<String>) {
+        let (wanted, is_by_program) = match self {
+            Wish::Unchanged => (None, false),
+            Wish::ByDefault(value) => (Some(value), false),
+            Wish::ByProgram(value) => (Some(value), true),
+        };
+        match deployed {
+            Deployed::Nothing => (wanted, None),
+            Deployed::Refused(text) => {
+                let remark = format!("{VARIABLE} asks for `{text}`, which jemalloc did not take");
+                (wanted, Some(remark))
+            }
+            Deployed::Taken if is_by_program => {
+                (wanted, Some(format!("in place of what {VARIABLE} sets")))
+            }
+            Deployed::Taken => {
+                let remark = wanted.map(|_| format!("left as {VARIABLE} sets it"));
+                (None, remark)
+            }
         }
     }
+}
 
-    #[cfg(feature = "jemalloc")]
-    fn is_by_default(&self) -> bool {
-        matches!(self, Wish::ByDefault(_))
+/// What the deployer has to do with one option.
+#[cfg(feature = "jemalloc")]
+enum Deployed {
+    Nothing,
+    /// jemalloc started with what the variable says.
+    Taken,
+    /// It says this, and jemalloc started with something else.
+    Refused(String),
+}
+
+#[cfg(feature = "jemalloc")]
+impl Deployed {
+    /// Of the last entry for `name` in the variable's text, where `is_in_force` tells whether jemalloc started
+    /// with such a value.
+    fn of(variable: &str, name: &str, is_in_force: impl Fn(&str) -> bool) -> Deployed {
+        let mut pairs = variable.rsplit(',').filter_map(|pair| pair.split_once(':'));
+        match pairs.find(|(key, _)| key.trim() == name) {
+            None => Deployed::Nothing,
+            Some((_, text)) if is_in_force(text) => Deployed::Taken,
+            Some((_, text)) => Deployed::Refused(text.to_owned()),
+        }
+    }
+}
+
+/// As jemalloc reads a number: decimal, hexadecimal after `0x`, or octal after `0`.
+#[cfg(feature = "jemalloc")]
+fn number(text: &str) -> Option<i64> {
+    let digits = text.trim_start_matches('-');
+    let (radix, prefix) = match digits.get(..2) {
+        Some("0x" | "0X") => (16, 2),
+        Some(_) if digits.starts_with('0') => (8, 1),
+        _ => (10, 0),
+    };
+    let size = i64::from_str_radix(&digits[prefix..], radix).ok()?;
+    match text.len() - digits.len() {
+        0 => Some(size),
+        1 => Some(-size),
+        _ => None,
     }
 }
 
@@ -152,7 +202,7 @@ const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 #[cfg(feature = "jemalloc")]
 pub(super) fn apply(options: &JemallocOptions) -> Vec<EffectiveOption> {
     apply_with(options, |name| {
-        environment::variable(name)?.into_string().ok()
+        Some(environment::variable(name)?.to_string_lossy().into_owned())
     })
 }
 
@@ -170,19 +220,13 @@ fn apply_with(
         return Vec::new();
     }
     let deployed = variable(VARIABLE).unwrap_or_default();
-    let is_deployed = |name: &str| {
-        deployed.split(',').any(|pair| {
-            pair.split_once(':')
-                .is_some_and(|(key, _)| key.trim() == name)
-        })
-    };
     let mut report = Vec::new();
-    let mut enter = |name: &'static str, wanted: Option<String>, effective, is_left: bool| {
+    let mut enter = |name: &'static str, wanted: Option<String>, effective, remark| {
         let mut row = EffectiveOption {
             name,
             wanted,
             effective,
-            remark: is_left.then(|| format!("left as {VARIABLE} sets it")),
+            remark,
         };
         if row.is_ineffective() {
             row.remark = Some("did not take effect".to_owned());
@@ -192,7 +236,9 @@ fn apply_with(
     };
 
     let (name, wish) = ("background_thread", options.background_thread);
-    let wanted = wish.granted(is_deployed(name));
+    let started = tikv_jemalloc_ctl::opt::background_thread::read().ok();
+    let is_in_force = |text: &str| started.is_some_and(|on| text == on.to_string());
+    let (wanted, remark) = wish.granted(Deployed::of(&deployed, name, is_in_force));
     if let Some(on) = wanted {
         let _ = tikv_jemalloc_ctl::background_thread::write(on);
     }
@@ -201,22 +247,26 @@ fn apply_with(
         name,
         wanted.map(|on| on.to_string()),
         effective.map(|on| on.to_string()),
-        wish.is_by_default() && is_deployed(name),
+        remark,
     );
 
     for (name, wish, decay) in [
         ("dirty_decay_ms", options.dirty_decay_ms, decay::DIRTY),
         ("muzzy_decay_ms", options.muzzy_decay_ms, decay::MUZZY),
     ] {
-        let wanted = wish.granted(is_deployed(name));
+        let started = decay::get_started(decay);
+        let is_in_force = |text: &str| started.is_some() && number(text) == started;
+        let (wanted, remark) = wish.granted(Deployed::of(&deployed, name, is_in_force));
         if let Some(milliseconds) = wanted {
-            decay::set_for_all(decay, milliseconds as isize);
+            // What no word of this machine holds is read back as something else, and reported.
+            let most = isize::try_from(milliseconds).unwrap_or(isize::MAX);
+            decay::set_for_all(decay, most);
         }
         enter(
             name,
             wanted.map(|milliseconds| milliseconds.to_string()),
             decay::get(decay),
-            wish.is_by_default() && is_deployed(name),
+            remark,
         );
     }
 
@@ -240,15 +290,18 @@ pub(super) mod decay {
 
     #[derive(Clone, Copy)]
     pub(in crate::governor) struct Decay {
+        started: &'static [u8],
         default: &'static [u8],
         arena: &'static [u8],
     }
 
     pub(in crate::governor) const DIRTY: Decay = Decay {
+        started: b"opt.dirty_decay_ms\0",
         default: b"arenas.dirty_decay_ms\0",
         arena: b"arena.0.dirty_decay_ms\0",
     };
     pub(super) const MUZZY: Decay = Decay {
+        started: b"opt.muzzy_decay_ms\0",
         default: b"arenas.muzzy_decay_ms\0",
         arena: b"arena.0.muzzy_decay_ms\0",
     };
@@ -292,6 +345,14 @@ pub(super) mod decay {
             // SAFETY: `arena.<i>.*_decay_ms` is an `ssize_t`.
             let _ = unsafe { path.with(1, arena).write(milliseconds) };
         }
+    }
+
+    /// What jemalloc started with.
+    pub(super) fn get_started(decay: Decay) -> Option<i64> {
+        let started = Path::<2>::new(decay.started).ok()?;
+        // SAFETY: `opt.*_decay_ms` is an `ssize_t`.
+        let milliseconds = unsafe { started.read::<isize>() }.ok()?;
+        i64::try_from(milliseconds).ok()
     }
 
     pub(in crate::governor) fn get_default(decay: Decay) -> Option<isize> {

@@ -8,7 +8,8 @@
 //! lock. So none is made that has just landed, and of each key one value at a time, but for those overtaken.
 //!
 //! Who puts in or takes out a value by itself overtakes the flights of its key, under the same lock, before it
-//! touches the table; who puts one in keeps the lock until it is there. That comes before a landing, which then
+//! touches the table; who puts one in keeps the lock until it is there. (A value that is refused only takes out
+//! what it was to replace.) That comes before a landing, which then
 //! leaves the table alone; or after it, and then what landed is in the table, to be replaced or taken out. A
 //! flight that is not seen there begins later: its maker has the lock after this one, and reads what the value
 //! is made of as it was left by then.
@@ -17,9 +18,9 @@
 //!
 //! A cache that never had a flight spares itself the locks. Who touched its table looks at [`are_used`] again
 //! after that. The first flight sets it before the look at the table: so either that look comes after, in the
-//! order that the table's own lock gives, and with it all that the maker does; or the flight is seen. Then
-//! all flights are overtaken, and what was to be taken out is taken out once more. What was put in stays, unless
-//! a flight has begun and landed in between, that is, within this one call.
+//! order that the table's own lock gives, and with it all that the maker does; or the flight is seen, and is
+//! overtaken, and what was to be taken out is taken out once more. What was put in stays, unless flights have begun
+//! and landed in between, that is, within this one call.
 //!
 //! [`are_used`]: Flights::are_used
 
@@ -31,11 +32,12 @@ mod storm;
 mod trial;
 
 use crate::allocator::sync::{AtomicU64, Ordering};
+use crate::caught::kept;
 use crate::waiting::{Arc, Mutex, MutexGuard, lock};
 use std::borrow::Borrow;
 use std::future::Future;
 use std::mem::{forget, replace};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -169,7 +171,7 @@ impl<K: Eq, T: Clone> Flights<K, T> {
         } else {
             take_out();
             if self.are_used() {
-                self.overtake_all();
+                overtake();
                 take_out();
             }
         }
@@ -320,9 +322,7 @@ impl<T> Landing<T> {
 fn wake_all(wakers: impl Iterator<Item = Waker>) {
     let mut panicked = None;
     for waker in wakers {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-            panicked = Some(panic);
-        }
+        kept(&mut panicked, || waker.wake());
     }
     if let Some(panic) = panicked
         && !std::thread::panicking()

@@ -1,7 +1,7 @@
 //! Asking caches to give way.
 
+use crate::caught::caught;
 use crate::governor::Level;
-use crate::governor::caught::caught;
 use crate::governor::statistics::CacheStatistics;
 use crate::governor::status::CacheStatus;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -1,5 +1,7 @@
 //! Runs code of the program's on a thread of ours, which must not end by its panic.
 
+#[cfg(feature = "cache")]
+use std::any::Any;
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,4 +19,18 @@ pub(crate) fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
         }
     }
     None
+}
+
+/// As [`caught`]; but what the first panic carries is kept, to be told when all is done.
+#[cfg(feature = "cache")]
+pub(crate) fn kept<R>(
+    first: &mut Option<Box<dyn Any + Send>>,
+    run: impl FnOnce() -> R,
+) -> Option<R> {
+    if first.is_some() {
+        return caught(run);
+    }
+    catch_unwind(AssertUnwindSafe(run))
+        .map_err(|payload| *first = Some(payload))
+        .ok()
 }
