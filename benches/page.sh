@@ -15,6 +15,8 @@ sections=(
     "peers|Beside its peers|cargo bench -p plimsoll-peers --bench peers|Each crate is the global allocator of a
 program of its own. Ratios are to the bare allocator inside, taken within a round; the last column but one
 is the geometric mean of the medians of real programs, the last counts instructions under callgrind."
+    "layouts|Its own cost in real programs|benches/peers/layouts.sh|Where a linker happens to lay functions moves such
+a program by a few per cent. So both sides are linked several times, their functions shuffled, and take turns."
     "swap|Programs with two lines changed|benches/peers/swap.sh|Programs of the registry over Plimsoll: their own
 tests, and their time beside bare jemalloc's."
     "flakes|A thousand tests beside each other|benches/peers/flakes.sh 200 5|Each test asserts exact figures. A thousand of

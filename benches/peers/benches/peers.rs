@@ -8,10 +8,11 @@
 //!
 //! ```text
 //! cargo bench -p plimsoll-peers --bench peers -- [--rounds N] [--only NAME,…] [--workload NAME,…]
-//!                                                [--at-most INSTRUCTIONS]
+//!                                                [--at-most INSTRUCTIONS] [--layouts FOLDER]
 //! ```
 //!
-//! With `--at-most` it fails when Plimsoll's pair takes more instructions than that over bare.
+//! With `--at-most` it fails when Plimsoll's pair takes more instructions than that over bare. With `--layouts`
+//! each round takes the workers of the next folder in there, as `benches/peers/layouts.sh` links them.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -19,6 +20,7 @@
 )]
 
 use plimsoll_peers::WORKLOADS;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 struct Peer {
@@ -102,6 +104,8 @@ struct Options {
     peers: Vec<usize>,
     columns: Vec<usize>,
     at_most: Option<u32>,
+    /// The folders of workers that take their turns; none for those that cargo has built.
+    layouts: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -127,6 +131,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         peers: (0..PEERS.len()).collect(),
         columns: (0..COLUMNS.len()).collect(),
         at_most: None,
+        layouts: Vec::new(),
     };
     while let Some(flag) = words.next() {
         let mut value = || words.next().ok_or(format!("`{flag}` wants a value"));
@@ -157,18 +162,38 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
                 })?;
                 options.at_most = Some(bar);
             }
+            "--layouts" => options.layouts = folders(Path::new(&value()?))?,
             "--workload" => {
                 let names: Vec<_> = COLUMNS.iter().map(|column| column.workload).collect();
                 options.columns = chosen(&flag, &value()?, &names)?;
             }
             _ => {
                 return Err(format!(
-                    "unknown flag `{flag}`: expected --rounds, --only, --workload or --at-most"
+                    "unknown flag `{flag}`: expected --rounds, --only, --workload, --at-most \
+                     or --layouts"
                 ));
             }
         }
     }
     Ok(options)
+}
+
+/// Those in a folder, in the order of their names.
+fn folders(of: &Path) -> Result<Vec<PathBuf>, String> {
+    let unreadable = |error| format!("`--layouts` is `{}`: {error}", of.display());
+    let mut found = Vec::new();
+    for entry in of.read_dir().map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        found.extend(path.is_dir().then_some(path));
+    }
+    found.sort_unstable();
+    if found.is_empty() {
+        return Err(format!(
+            "`--layouts` is `{}`: expected a folder with a folder of workers for each layout",
+            of.display()
+        ));
+    }
+    Ok(found)
 }
 
 fn chosen(flag: &str, value: &str, names: &[&str]) -> Result<Vec<usize>, String> {
@@ -190,9 +215,10 @@ fn run(options: &Options) -> Result<(), String> {
     // One worker run for each peer and column and round.
     let mut times = vec![vec![Vec::new(); COLUMNS.len()]; PEERS.len()];
     for round in 0..options.rounds {
+        let layout = options.layouts.get(round % options.layouts.len().max(1));
         for &column in &options.columns {
             for &peer in &options.peers {
-                times[peer][column].push(time(&PEERS[peer], &COLUMNS[column])?);
+                times[peer][column].push(time(&PEERS[peer], &COLUMNS[column], layout)?);
             }
         }
         eprintln!("round {} of {}", round + 1, options.rounds);
@@ -228,20 +254,24 @@ fn check(options: &Options, instructions: &[Option<Result<f64, String>>]) -> Res
 }
 
 /// Nanoseconds per operation of one run.
-fn time(peer: &Peer, column: &Column) -> Result<f64, String> {
+fn time(peer: &Peer, column: &Column, layout: Option<&PathBuf>) -> Result<f64, String> {
+    let worker = match layout {
+        Some(folder) => folder.join(format!("peer-{}", peer.name)),
+        None => PathBuf::from(peer.worker),
+    };
     // One that takes a lock and a backtrace for each call would take minutes.
     let operations = match peer.name {
         "dhat" => column.operations.div_ceil(100),
         _ => column.operations,
     };
-    let output = Command::new(peer.worker)
+    let output = Command::new(&worker)
         .args([
             column.workload,
             &column.threads.to_string(),
             &operations.to_string(),
         ])
         .output()
-        .map_err(|error| format!("{}: {error}", peer.worker))?;
+        .map_err(|error| format!("{}: {error}", worker.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().map_err(|_| {
         format!(
@@ -293,9 +323,13 @@ fn print_machine(options: &Options) {
     let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!(
-        "{processor}, {cores} cores, Linux {kernel}; medians of {} alternating rounds, least and \
+        "{processor}, {cores} cores, Linux {kernel}; medians of {} alternating rounds{}, least and \
          most in brackets.\n",
-        options.rounds
+        options.rounds,
+        match options.layouts.len() {
+            0 => String::new(),
+            layouts => format!(" over {layouts} layouts"),
+        }
     );
     for workload in WORKLOADS {
         println!("* {}: {}", workload.name, workload.operation);
