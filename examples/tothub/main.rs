@@ -46,7 +46,7 @@ use store::Store;
 static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
 
 /// What every request can reach.
-pub struct App {
+struct App {
     store: Arc<Store>,
     caches: Caches,
     /// How large jobs are done.

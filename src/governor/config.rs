@@ -11,6 +11,7 @@ use super::options::JemallocOptions;
 use super::policy::Policy;
 use super::restart::{Drain, Restart};
 use crate::figures::Roots;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -45,6 +46,24 @@ pub struct MonitorBuilder {
     pub(super) drain: Option<DrainHook>,
     pub(super) early_wakes: bool,
     pub(super) history: usize,
+}
+
+/// Caches and callbacks as their numbers.
+impl fmt::Debug for MonitorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MonitorBuilder")
+            .field("limit", &self.limit)
+            .field("interval", &self.interval)
+            .field("mode", &self.mode)
+            .field("policy", &self.policy)
+            .field("state_file", &self.state_file)
+            .field("caches", &self.caches.len())
+            .field("callbacks", &self.callbacks.len())
+            .field("jemalloc", &self.jemalloc)
+            .field("early_wakes", &self.early_wakes)
+            .field("history", &self.history)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for MonitorBuilder {

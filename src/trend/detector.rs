@@ -13,6 +13,7 @@ use super::pattern::{self, Pattern};
 use super::points::Channel;
 use super::verdict::{Forecast, Judgement, Severity, Verdict};
 use super::window::{Finding, Window};
+use std::fmt;
 
 /// The time constants of belief, as shares of the growth's length: towards a leak, away from one
 /// that has paused, and away from one that has given back two thirds of its growth.
@@ -94,6 +95,16 @@ pub struct Detector {
     /// The last samples, a little smoothed.
     recent: f64,
     verdict: Verdict,
+}
+
+impl fmt::Debug for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detector")
+            .field("subject", &self.subject)
+            .field("history", &self.history)
+            .field("verdict", &self.verdict)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Detector {

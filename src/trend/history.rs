@@ -9,6 +9,7 @@
 //! on one interval after the last sample. A gap (a suspended machine) leaves bins out; every reader goes by the bins' own times.
 
 use super::MOST;
+use std::fmt;
 
 /// Rings.
 pub(super) const RINGS: usize = 8;
@@ -147,6 +148,17 @@ pub struct History {
     last: Option<Sample>,
     interval: f64,
     samples: u64,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("interval", &self.interval)
+            .field("samples", &self.samples)
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
 }
 
 impl History {
