@@ -383,10 +383,12 @@ impl Drop for Fuse {
 /// Whether it panicked, with a message: that is, not with a fuse.
 #[cfg(panic = "unwind")]
 fn told(run: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(run)).is_err_and(|told| {
-        let is_message = told.is::<&str>();
-        std::mem::forget(told);
-        is_message
+    catch_unwind(AssertUnwindSafe(run)).is_err_and(|told| match told.downcast::<&str>() {
+        Ok(_) => true,
+        Err(fuse) => {
+            std::mem::forget(fuse);
+            false
+        }
     })
 }
 
