@@ -157,7 +157,7 @@ impl Local {
     }
 }
 
-/// Whether one of the calling thread's observers refuses an allocation of this size.
+/// Asks each of the calling thread's observers. Whether one refuses an allocation of this size.
 pub(super) fn refuses(size: usize) -> bool {
     LOCAL
         .try_with(|local| {
@@ -165,11 +165,10 @@ pub(super) fn refuses(size: usize) -> bool {
             watching.observers.get() > 0
                 && !watching.is_hidden()
                 && unseen(|| {
-                    watching.scopes().any(|scope| {
-                        scope
-                            .observer
-                            .as_ref()
-                            .is_some_and(|observer| observer.refuses(size))
+                    // Each is asked, also after one that refuses: they count.
+                    watching.scopes().fold(false, |is_refused, scope| {
+                        let observer = scope.observer.as_ref();
+                        observer.is_some_and(|observer| observer.refuses(size)) || is_refused
                     })
                 })
         })

@@ -61,12 +61,13 @@ fn thread() -> usize {
 
 impl Shared for Ledger {
     fn saw(&self, call: Call) {
-        let mut blocks = lock(&self.blocks);
+        // Before the lock, which every thread's frees take: walking the stack may wait for the loader's lock, whose
+        // owner may be freeing.
         match call {
             Call::Allocated { address, size } => {
                 let trace = Trace::here();
                 let (bytes, older) = (size, 0);
-                blocks.live.insert(
+                lock(&self.blocks).live.insert(
                     address.addr(),
                     Block {
                         bytes,
@@ -76,8 +77,12 @@ impl Shared for Ledger {
                 );
             }
             // The onlooker enters it again if it is one of ours; if not, it is older than the check.
-            Call::Moved { to, old, new } if new > old && blocks.moving().is_none() => {
+            Call::Moved { to, old, new } if new > old => {
                 let trace = Trace::here();
+                let mut blocks = lock(&self.blocks);
+                if blocks.moving().is_some() {
+                    return;
+                }
                 let (bytes, older) = (new, old);
                 blocks.live.insert(
                     to.addr(),

@@ -212,13 +212,11 @@ fn child_sweep(child: &report::Child, work: &mut impl FnMut()) -> ! {
             }
             Ok(first) if first.is_nothing() => {}
             // Perhaps what a failure makes once and keeps.
-            Ok(_) => {
-                if let (_, Ok(second)) = one_run(child, run, work)
-                    && !second.is_nothing()
-                {
-                    child.write(Line::Leaked(second.text()));
-                }
-            }
+            Ok(_) => match one_run(child, run, work).1 {
+                Ok(second) if second.is_nothing() => {}
+                Ok(second) => child.write(Line::Leaked(second.text())),
+                Err(()) => child.write(Line::Panicked(take(&messages))),
+            },
         }
         run += 1;
     }

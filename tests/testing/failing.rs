@@ -29,6 +29,18 @@ fn one_fails_alone() {
 }
 
 #[test]
+fn one_within_another_is_counted_by_both() {
+    let outer = fail_nth(1);
+    let inner = fail_nth(0);
+    let got = [tries(1), tries(1), tries(1)];
+    assert_eq!((outer.seen(), inner.seen()), (3, 3));
+    assert_eq!((outer.refused(), inner.refused()), (1, 1));
+    drop(inner);
+    drop(outer);
+    assert_eq!(got, [false, false, true]);
+}
+
+#[test]
 fn what_is_too_large_fails() {
     let failing = fail_above(1000);
     let got = [tries(1000), tries(1001), tries(10)];

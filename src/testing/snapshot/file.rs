@@ -5,6 +5,7 @@ use crate::testing::{Expected, Measurement};
 use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const HEADER: &str =
     "# Allocation figures. Renewed by PLIMSOLL_UPDATE=1; ranges are kept while they hold.\n";
@@ -145,7 +146,11 @@ pub(super) fn parse_expected(text: &str) -> Option<Expected> {
             .chars()
             .filter(|&digit| digit != ',' && digit != '_')
             .collect();
-        digits.parse().ok()
+        let number = digits.parse().ok()?;
+        // What a figure can be, so that a difference of two can be told.
+        (i128::from(i64::MIN)..=i128::from(u64::MAX))
+            .contains(&number)
+            .then_some(number)
     };
     let end = |text: &str| match text {
         "" => Some(None),
@@ -207,9 +212,12 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let beside = path.with_extension(format!("heap.{}", std::process::id()));
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path).inspect_err(|_| {
+    // Two tests may write one snapshot.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let own = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("heap.{}.{own}", std::process::id()));
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    written.inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
 }
@@ -226,7 +234,11 @@ mod tests {
             let expected = parse_expected(text).unwrap();
             assert_eq!(expected.to_string(), text);
         }
-        for text in ["", "three", "1.5", "..=", "3..x", "=3", "1...2"] {
+        let least = i128::MIN.to_string();
+        let most = format!("..{}", i128::MAX);
+        for text in [
+            "", "three", "1.5", "..=", "3..x", "=3", "1...2", &least, &most,
+        ] {
             assert_eq!(parse_expected(text), None, "{text}");
         }
     }
