@@ -111,6 +111,15 @@ fn measured(arguments: &[&str]) -> Report {
     Report::parse(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap()
 }
 
+#[test]
+fn what_the_command_line_says_of_samples_comes_first() {
+    // It asks for five of its own.
+    for (arguments, samples) in [(&["threads"][..], 5), (&["threads", "--samples", "7"], 7)] {
+        let report = measured(arguments);
+        assert_eq!(report.benchmarks[0].samples_ns.len(), samples);
+    }
+}
+
 fn found<'a>(report: &'a Report, name: &str) -> &'a Record {
     let named = |one: &&Record| one.name == name;
     report.benchmarks.iter().find(named).expect(name)

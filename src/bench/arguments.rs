@@ -72,8 +72,9 @@ impl Arguments {
                 // Test runners ask for ignored tests alone: there are none.
                 "--ignored" => ignored = true,
                 // What runners of tests say, and what means nothing here.
-                "--nocapture" | "--no-capture" | "--include-ignored" | "-q" | "--quiet" => {}
-                "--format" | "--color" => drop(value("a word")?),
+                "--nocapture" | "--no-capture" | "--show-output" | "--include-ignored" | "-q"
+                | "--quiet" => {}
+                "--format" | "--color" | "--test-threads" => drop(value("a word")?),
                 "--skip" => arguments.skip.push(value("a part of a name")?),
                 "--samples" => {
                     arguments.samples = Some(samples(&value("a number from 5 to 10000")?)?);
@@ -193,6 +194,7 @@ mod tests {
     #[test]
     fn without_bench_each_runs_once() {
         assert!(parse("").unwrap().once && parse("--bench --test").unwrap().once);
+        assert!(parse("--test-threads=1 --show-output").unwrap().once);
         let measured = parse("--bench --time-threshold=2%").unwrap();
         assert!(!measured.once);
         assert_eq!(measured.thresholds.time, 0.02);

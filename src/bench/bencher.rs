@@ -24,6 +24,8 @@ pub(super) struct Plan {
     /// All samples together.
     pub(super) measure: Duration,
     pub(super) samples: usize,
+    /// Whether the command line says so.
+    pub(super) is_asked: bool,
     /// Run once, and measure nothing.
     pub(super) once: bool,
 }
@@ -77,10 +79,12 @@ impl Bencher {
         self
     }
 
-    /// How many samples are taken, where the command line does not say; of fewer than 5, 5. Each is at
+    /// How many samples are taken, where `--samples` does not say; of fewer than 5, 5. Each is at
     /// least one iteration long.
     pub fn samples(&mut self, samples: usize) -> &mut Bencher {
-        self.plan.samples = samples.max(5);
+        if !self.plan.is_asked {
+            self.plan.samples = samples.max(5);
+        }
         self
     }
 

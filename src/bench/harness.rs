@@ -98,6 +98,7 @@ impl Harness {
             warm_up: Duration::from_millis(warm_up),
             measure: Duration::from_millis(measure),
             samples: arguments.samples.unwrap_or(samples),
+            is_asked: arguments.samples.is_some(),
             once: arguments.once,
         }
     }
