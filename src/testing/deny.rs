@@ -51,11 +51,16 @@ struct Denied {
     count: Cell<u64>,
     frees_too: Cell<bool>,
     aborts: Cell<bool>,
+    /// How deep in allowances it was opened: those do not hold for it.
+    allowed: Cell<u32>,
 }
 
 impl Observer for Denied {
     fn saw(&self, call: Call) {
-        if ALLOWED.get() > 0 {
+        let allowed = ALLOWED.get();
+        // It may outlive the allowance that it was opened in.
+        self.allowed.set(self.allowed.get().min(allowed));
+        if allowed > self.allowed.get() {
             return;
         }
         let (call, bytes) = match call {
@@ -94,6 +99,7 @@ fn abort(denial: &Denial) -> ! {
 impl Denied {
     fn new() -> Rc<Denied> {
         let denied = Denied::default();
+        denied.allowed.set(ALLOWED.get());
         denied
             .aborts
             .set(std::env::var_os("PLIMSOLL_ABORT").is_some_and(|value| value == "1"));
@@ -270,7 +276,8 @@ impl Drop for DenyAllocations {
     }
 }
 
-/// Runs `work` where allocations are denied, and allows it to allocate. Elsewhere it changes nothing.
+/// Runs `work` where allocations are denied, and allows it to allocate. Elsewhere it changes nothing, nor for what is
+/// denied in `work` itself.
 ///
 /// ```
 /// # #[global_allocator]

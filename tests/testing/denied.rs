@@ -102,6 +102,25 @@ fn a_thread_that_prints_a_backtrace_may_be_watched() {
 }
 
 #[test]
+fn what_is_denied_within_an_allowance_stays_denied() {
+    let outer = deny_allocations();
+    let inner = allow_allocations(|| {
+        drop(block(10));
+        let inner = deny_allocations();
+        drop(block(20));
+        allow_allocations(|| drop(block(30)));
+        inner
+    });
+    assert_eq!((outer.violations(), inner.violations()), (0, 1));
+    // And after the allowance has ended.
+    drop(block(40));
+    allow_allocations(|| drop(block(50)));
+    assert_eq!((outer.violations(), inner.violations()), (1, 2));
+    panic_of(|| inner.end());
+    panic_of(|| outer.end());
+}
+
+#[test]
 fn with_aborting_the_process_stops_in_the_allocation() {
     const CHILD: &str = "PLIMSOLL_TEST_ABORTS";
     if std::env::var_os(CHILD).is_some() {
