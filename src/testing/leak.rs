@@ -48,9 +48,16 @@ impl Blocks {
 
 struct Block {
     bytes: usize,
-    /// What it was before the check, if it is an older one that has grown since.
+    /// What it was before the check, if it is an older one.
     older: usize,
     trace: Trace,
+}
+
+impl Block {
+    /// An older block that is no larger than it was is no leak.
+    fn grown(&self) -> usize {
+        self.bytes.saturating_sub(self.older)
+    }
 }
 
 /// A number for the calling thread.
@@ -76,11 +83,16 @@ impl Shared for Ledger {
                     },
                 );
             }
-            // The onlooker enters it again if it is one of ours; if not, it is older than the check.
-            Call::Moved { to, old, new } if new > old => {
+            // The onlooker enters it again if it is known; if not, it is older than the check. One that shrinks is
+            // entered for what it was, should it grow back.
+            Call::Moved { to, old, new } => {
                 let trace = Trace::here();
                 let mut blocks = lock(&self.blocks);
-                if blocks.moving().is_some() {
+                if let Some(at) = blocks.moving() {
+                    let block = &mut blocks.moving[at].2;
+                    if block.grown() == 0 && new > block.older {
+                        block.trace = trace;
+                    }
                     return;
                 }
                 let (bytes, older) = (new, old);
@@ -114,10 +126,7 @@ fn onlooker(call: Call) {
                 if let Some(at) = blocks.moving() {
                     let (.., mut block) = blocks.moving.swap_remove(at);
                     block.bytes = new;
-                    // An older block that is no larger than it was is no leak.
-                    if block.bytes > block.older {
-                        blocks.live.insert(to.addr(), block);
-                    }
+                    blocks.live.insert(to.addr(), block);
                 }
             }
             Call::Stayed => {
@@ -179,7 +188,10 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Remains) {
         let blocks = std::mem::take(&mut *lock(&ledger.blocks));
         let mut remains = Remains::default();
         for block in blocks.live.into_values() {
-            let bytes = block.bytes - block.older;
+            let bytes = block.grown();
+            if bytes == 0 {
+                continue;
+            }
             remains.blocks += 1;
             remains.bytes += bytes as u64;
             remains.sites.add(block.trace, bytes);

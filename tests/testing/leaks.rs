@@ -101,6 +101,27 @@ fn a_leak_is_found_to_the_byte_with_its_line() {
 }
 
 #[test]
+fn an_older_block_that_shrinks_and_grows_back_is_none() {
+    let mut list = std::hint::black_box(Vec::<u8>::with_capacity(100));
+    assert_no_leak!({
+        list.shrink_to(50);
+        list.reserve_exact(100);
+    });
+    assert_no_leak!({
+        list.reserve_exact(200);
+        list.shrink_to(50);
+        list.reserve_exact(100);
+    });
+    let (message, _) = panic_of(|| {
+        assert_no_leak!({
+            list.shrink_to(50);
+            list.reserve_exact(130);
+        });
+    });
+    assert!(message.contains("30 bytes"), "{message}");
+}
+
+#[test]
 fn an_older_block_that_grows_is_a_leak_and_one_that_shrinks_again_is_none() {
     let mut list = std::hint::black_box(Vec::<u8>::with_capacity(100));
     let (message, _) = panic_of(|| assert_no_leak!({ list.reserve_exact(1000) }));
