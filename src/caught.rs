@@ -1,4 +1,5 @@
-//! Runs code of the program's on a thread of ours, which must not end by its panic.
+//! Runs code of the program's where its panic must not come through: on a thread of ours, or in the middle of
+//! something.
 
 #[cfg(feature = "cache")]
 use std::any::Any;

@@ -218,7 +218,7 @@ fn what_jemalloc_does_not_take_is_not_left_alone() {
     const NAME: &str = "what_jemalloc_does_not_take_is_not_left_alone";
     let _alone = truth::alone();
     if std::env::var_os(CHILD).is_none() {
-        // The last byte is no UTF-8.
+        // The last name is no UTF-8.
         let variable = b"dirty_decay_ms:5s,muzzy_decay_ms:0x4e,background_thread:yes,\xff:1";
         let child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME])

@@ -24,7 +24,7 @@ pub(super) struct Plan {
     /// All samples together.
     pub(super) measure: Duration,
     pub(super) samples: usize,
-    /// Whether the command line says so.
+    /// Whether `--samples` says how many.
     pub(super) is_asked: bool,
     /// Run once, and measure nothing.
     pub(super) once: bool,

@@ -68,8 +68,8 @@ fn thread() -> usize {
 
 impl Shared for Ledger {
     fn saw(&self, call: Call) {
-        // Before the lock, which every thread's frees take: walking the stack may wait for the loader's lock, whose
-        // owner may be freeing.
+        // Stacks are walked without the lock, which every thread's frees take: that may wait for the loader's lock,
+        // whose owner may be freeing.
         match call {
             Call::Allocated { address, size } => {
                 let trace = Trace::here();
@@ -86,13 +86,19 @@ impl Shared for Ledger {
             // The onlooker enters it again if it is known; if not, it is older than the check. One that shrinks is
             // entered for what it was, should it grow back.
             Call::Moved { to, old, new } => {
+                let blocks = lock(&self.blocks);
+                // What is known keeps its place, unless it is an older one that begins to be a leak here.
+                let is_leak_now = |block: &Block| block.grown() == 0 && new > block.older;
+                let moving = blocks.moving().map(|at| &blocks.moving[at].2);
+                let is_told = moving.is_none_or(is_leak_now);
+                drop(blocks);
+                if !is_told {
+                    return;
+                }
                 let trace = Trace::here();
                 let mut blocks = lock(&self.blocks);
                 if let Some(at) = blocks.moving() {
-                    let block = &mut blocks.moving[at].2;
-                    if block.grown() == 0 && new > block.older {
-                        block.trace = trace;
-                    }
+                    blocks.moving[at].2.trace = trace;
                     return;
                 }
                 let (bytes, older) = (new, old);
