@@ -5,7 +5,7 @@ use super::figure::Figure;
 use super::measure::{Measurement, watched};
 use super::recorder::Recorder;
 use super::text::number;
-use super::{global, unseen};
+use super::{Unseen, global};
 use std::fmt::Write;
 use std::rc::Rc;
 
@@ -15,14 +15,10 @@ use std::rc::Rc;
 #[track_caller]
 pub fn check<R>(what: &str, expected: &[(Figure, Expected)], work: impl FnOnce() -> R) -> R {
     global::require(what);
-    let recorder = unseen(|| Rc::new(Recorder::default()));
-    let (result, found) = watched(Some(recorder.clone()), work);
-    let complaint = unseen(|| {
-        let complaint = complain(what, expected, &found, &recorder);
-        drop(recorder);
-        complaint
-    });
-    match complaint {
+    let recorder = Unseen::new(|| Rc::new(Recorder::default()));
+    let (result, found) = watched(Some(Rc::<Recorder>::clone(&recorder)), work);
+    let complaint = Unseen::new(|| complain(what, expected, &found, &recorder));
+    match &*complaint {
         Some(complaint) => panic!("{complaint}"),
         None => result,
     }

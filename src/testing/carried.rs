@@ -6,9 +6,9 @@
 
 use super::held::Held;
 use super::measure::watched;
-use super::unseen;
+use super::{Unseen, unseen};
 use crate::allocator::scope::{Call, Observer};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -24,25 +24,59 @@ pub(super) trait Shared: Send + Sync {
 pub(super) type Carried = Arc<dyn Shared>;
 
 /// This thread's scope for it.
-struct Member(Carried);
+struct Member {
+    of: Carried,
+    /// Another scope of this thread tells of the same calls.
+    rests: Cell<bool>,
+}
 
-impl Observer for Member {
-    fn saw(&self, call: Call) {
-        self.0.saw(call);
+impl Member {
+    fn of(one: &Carried, rests: bool) -> Unseen<Rc<Member>> {
+        Unseen::new(|| {
+            Rc::new(Member {
+                of: Arc::clone(one),
+                rests: Cell::new(rests),
+            })
+        })
     }
 }
 
-thread_local! {
-    /// What this thread carries.
-    static CURRENT: RefCell<Vec<Carried>> = const { RefCell::new(Vec::new()) };
-    /// What it carries to its end.
-    static JOINED: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+impl Observer for Member {
+    fn saw(&self, call: Call) {
+        if !self.rests.get() {
+            self.of.saw(call);
+        }
+    }
 }
 
-fn is_carried(one: &Carried) -> bool {
+/// What a thread carries to its end.
+struct Joined {
+    /// Dropped before what it tells.
+    _held: Held,
+    member: Unseen<Rc<Member>>,
+}
+
+thread_local! {
+    /// What this thread carries for a while.
+    static CURRENT: Unseen<RefCell<Vec<Carried>>> = Unseen::new(RefCell::default);
+    /// What it carries to its end.
+    static JOINED: Unseen<RefCell<Vec<Joined>>> = Unseen::new(RefCell::default);
+}
+
+fn is_carried_for_a_while(one: &Carried) -> bool {
     CURRENT
         .try_with(|current| current.borrow().iter().any(|other| Arc::ptr_eq(one, other)))
         .unwrap_or(false)
+}
+
+/// This thread's member that has joined it.
+fn joined(one: &Carried) -> Option<Unseen<Rc<Member>>> {
+    let find = |joined: &Unseen<RefCell<Vec<Joined>>>| {
+        let joined = joined.borrow();
+        let mut members = joined.iter().map(|joined| &joined.member);
+        members.find(|member| Arc::ptr_eq(one, &member.of)).cloned()
+    };
+    JOINED.try_with(find).ok().flatten()
 }
 
 /// Runs `work` with `one` carried. Carried already, by this thread, nothing is counted twice.
@@ -57,44 +91,47 @@ pub(super) fn within<R>(one: &Carried, work: impl FnOnce() -> R) -> R {
                     at.map(|at| current.remove(at))
                 });
             });
+            // The work had the thread join.
+            if let Some(member) = joined(self.0) {
+                member.rests.set(false);
+            }
         }
     }
-    if is_carried(one) {
+    if is_carried_for_a_while(one) || joined(one).is_some() {
         return work();
     }
-    let member = unseen(|| {
+    let member = Member::of(one, false);
+    unseen(|| {
         let _ = CURRENT.try_with(|current| current.borrow_mut().push(Arc::clone(one)));
-        Rc::new(Member(Arc::clone(one)))
     });
     let _back = Back(one);
-    let kept = Rc::clone(&member);
-    let result = watched(Some(member), work).0;
-    unseen(|| drop(kept));
-    result
+    watched(Some(Rc::<Member>::clone(&member)), work).0
 }
 
 /// Carries `one` until this thread ends.
 pub(super) fn join(one: &Carried) {
-    if is_carried(one) {
+    if joined(one).is_some() {
         return;
     }
     // A thread that is ending has nothing left to count.
     let _ = JOINED.try_with(|joined| {
-        let member = unseen(|| {
-            let _ = CURRENT.try_with(|current| current.borrow_mut().push(Arc::clone(one)));
-            Rc::new(Member(Arc::clone(one)))
-        });
-        let held = Held::open(member);
-        unseen(|| joined.borrow_mut().push(held));
+        // While work runs that carries it, that work's scope tells.
+        let member = Member::of(one, is_carried_for_a_while(one));
+        let _held = Held::open(Rc::<Member>::clone(&member));
+        unseen(|| joined.borrow_mut().push(Joined { _held, member }));
     });
 }
 
-/// All that this thread carries.
-fn current() -> Vec<Carried> {
-    unseen(|| {
-        CURRENT
-            .try_with(|current| current.borrow().clone())
-            .unwrap_or_default()
+/// All that this thread carries, in one order or another; some of it twice.
+fn current() -> Unseen<Vec<Carried>> {
+    Unseen::new(|| {
+        let for_a_while = CURRENT.try_with(|current| current.borrow().clone());
+        let mut all = for_a_while.unwrap_or_default();
+        let _ = JOINED.try_with(|joined| {
+            let joined = joined.borrow();
+            all.extend(joined.iter().map(|joined| Arc::clone(&joined.member.of)));
+        });
+        all
     })
 }
 
@@ -103,15 +140,6 @@ fn within_all<R>(carried: &[Carried], work: impl FnOnce() -> R) -> R {
     match carried {
         [] => work(),
         [first, rest @ ..] => within(first, || within_all(rest, work)),
-    }
-}
-
-/// Drops its list unseen: it was made so.
-struct Hand(Vec<Carried>);
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        unseen(|| drop(std::mem::take(&mut self.0)));
     }
 }
 
@@ -134,11 +162,8 @@ impl Drop for Hand {
 ///
 /// Where nothing counts it changes nothing.
 pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let hand = Hand(current());
-    move || {
-        let hand = hand;
-        within_all(&hand.0, work)
-    }
+    let hand = current();
+    move || within_all(&hand, work)
 }
 
 /// A task whose polls are counted by all that counts here: [`carry`] for futures, as handed to
@@ -158,11 +183,10 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
 /// assert!(group.figures().allocated_bytes >= 1000);
 /// ```
 pub fn carry_future<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let hand = Hand(current());
+    let hand = current();
     async move {
-        let hand = hand;
         let mut future = pin!(future);
-        poll_fn(|context| within_all(&hand.0, || future.as_mut().poll(context))).await
+        poll_fn(|context| within_all(&hand, || future.as_mut().poll(context))).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::held::Held;
 use super::measure::watched;
 use super::text::{counted, number};
 use super::trace::Trace;
-use super::{global, unseen};
+use super::{Unseen, global};
 use crate::allocator::scope::{Call, Observer};
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
@@ -125,14 +125,10 @@ impl Denied {
 #[track_caller]
 pub fn no_alloc<R>(work: impl FnOnce() -> R) -> R {
     global::require("no_alloc!");
-    let denied = unseen(Denied::new);
-    let (result, _) = watched(Some(denied.clone()), work);
-    let complaint = unseen(|| {
-        let complaint = denied.complaint("no_alloc!");
-        drop(denied);
-        complaint
-    });
-    match complaint {
+    let denied = Unseen::new(Denied::new);
+    let (result, _) = watched(Some(Rc::<Denied>::clone(&denied)), work);
+    let complaint = Unseen::new(|| denied.complaint("no_alloc!"));
+    match &*complaint {
         Some(complaint) => panic!("{complaint}"),
         None => result,
     }
@@ -195,11 +191,10 @@ macro_rules! no_alloc {
 #[track_caller]
 pub fn deny_allocations() -> DenyAllocations {
     global::require("deny_allocations");
-    let denied = unseen(Denied::new);
-    let held = Held::open(denied.clone());
+    let denied = Unseen::new(Denied::new);
     DenyAllocations {
-        denied: Some(denied),
-        held: Some(held),
+        held: Some(Held::open(Rc::<Denied>::clone(&denied))),
+        denied,
         opened: Location::caller(),
     }
 }
@@ -207,8 +202,9 @@ pub fn deny_allocations() -> DenyAllocations {
 /// Forbids this thread to allocate until it is dropped. Made by [`deny_allocations`].
 #[must_use = "allocations are denied until this is dropped"]
 pub struct DenyAllocations {
-    denied: Option<Rc<Denied>>,
+    /// Until it is closed.
     held: Option<Held>,
+    denied: Unseen<Rc<Denied>>,
     opened: &'static Location<'static>,
 }
 
@@ -223,9 +219,7 @@ impl std::fmt::Debug for DenyAllocations {
 impl DenyAllocations {
     /// Forbids frees as well: a free may take a lock and give pages back.
     pub fn and_frees(self) -> DenyAllocations {
-        if let Some(denied) = &self.denied {
-            denied.frees_too.set(true);
-        }
+        self.denied.frees_too.set(true);
         self
     }
 
@@ -233,16 +227,14 @@ impl DenyAllocations {
     /// that a debugger or a core dump stands there. `PLIMSOLL_ABORT=1` in the environment does it
     /// for all scopes.
     pub fn aborting(self) -> DenyAllocations {
-        if let Some(denied) = &self.denied {
-            denied.aborts.set(true);
-        }
+        self.denied.aborts.set(true);
         self
     }
 
     /// How many forbidden calls there have been.
     #[must_use]
     pub fn violations(&self) -> u64 {
-        self.denied.as_ref().map_or(0, |denied| denied.count.get())
+        self.denied.count.get()
     }
 
     /// Ends the scope, as dropping does, with the panic at the caller's line.
@@ -257,12 +249,13 @@ impl DenyAllocations {
         }
     }
 
-    fn close(&mut self) -> Option<String> {
+    fn close(&mut self) -> Option<Unseen<String>> {
         drop(self.held.take()?);
-        unseen(|| {
+        let complaint = || {
             let what = format!("deny_allocations since {}", self.opened);
-            self.denied.take()?.complaint(&what)
-        })
+            self.denied.complaint(&what)
+        };
+        Unseen::new(complaint).transpose()
     }
 }
 

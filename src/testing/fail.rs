@@ -2,11 +2,16 @@
 
 use super::held::Held;
 use super::trace::Trace;
-use super::{global, unseen};
+use super::{Unseen, global};
 use crate::allocator::scope::{Call, Observer};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+
+thread_local! {
+    /// Whether the thread is in [`spared`].
+    static SPARED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Which allocations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Refusing {
 impl Observer for Refusing {
     fn refuses(&self, size: usize) -> bool {
         // A panic allocates its payload and its message: refused, it would be an abort.
-        if std::thread::panicking() {
+        if std::thread::panicking() || SPARED.get() {
             return false;
         }
         let number = self.seen.get();
@@ -108,8 +113,9 @@ impl Observer for Refusing {
 /// [`fail_nth`] and [`fail_above`].
 #[must_use = "allocations fail until this is dropped"]
 pub struct Failing {
-    refusing: Option<Rc<Refusing>>,
-    held: Option<Held>,
+    /// Dropped before what it tells.
+    _held: Held,
+    refusing: Unseen<Rc<Refusing>>,
 }
 
 impl fmt::Debug for Failing {
@@ -125,48 +131,46 @@ impl Failing {
     #[track_caller]
     fn by(what: &str, rule: Rule) -> Failing {
         global::require(what);
-        Failing::with(&unseen(|| Rc::new(Refusing::new(rule))))
+        Failing::with(&Unseen::new(|| Rc::new(Refusing::new(rule))))
     }
 
-    pub(super) fn with(refusing: &Rc<Refusing>) -> Failing {
+    pub(super) fn with(refusing: &Unseen<Rc<Refusing>>) -> Failing {
         Failing {
-            refusing: Some(Rc::clone(refusing)),
-            held: Some(Held::open(refusing.clone())),
+            _held: Held::open(Rc::<Refusing>::clone(refusing)),
+            refusing: refusing.clone(),
         }
     }
 
     /// How many allocations were asked for so far, refused or not.
     #[must_use]
     pub fn seen(&self) -> u64 {
-        self.refusing
-            .as_ref()
-            .map_or(0, |refusing| refusing.seen.get())
+        self.refusing.seen.get()
     }
 
     /// How many were refused so far.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refusing
-            .as_ref()
-            .map_or(0, |refusing| refusing.refused())
+        self.refusing.refused()
     }
 
     /// Where the first was refused, as `src/list.rs:12 in list::push`; `None` when none was.
     #[must_use]
     pub fn first_refused_at(&self) -> Option<String> {
-        // Unseen: or the lookup itself would be refused.
-        unseen(|| {
-            let first = self.refusing.as_ref()?.first.borrow();
+        let site = Unseen::new(|| {
+            let first = self.refusing.first.borrow();
             first.as_ref().map(|(_, trace)| trace.site())
-        })
+        });
+        // The caller's copy is one of his allocations, but refused it would abort the process.
+        spared(|| Option::clone(&site))
     }
 }
 
-impl Drop for Failing {
-    fn drop(&mut self) {
-        drop(self.held.take());
-        unseen(|| drop(self.refusing.take()));
-    }
+/// Runs `work` with nothing refused.
+fn spared<R>(work: impl FnOnce() -> R) -> R {
+    SPARED.set(true);
+    let result = work();
+    SPARED.set(false);
+    result
 }
 
 /// Lets `allowed` more allocations of this thread succeed, and has all after them fail, until the

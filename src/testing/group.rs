@@ -1,5 +1,6 @@
 //! What several threads allocate together.
 
+use super::Unseen;
 use super::carried::{Carried, Shared, join, within};
 use super::measure::Measurement;
 use crate::allocator::block::Totals;
@@ -55,7 +56,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 /// lines: made for tests. Others pay nothing.
 #[derive(Clone, Debug)]
 pub struct Group {
-    sums: Arc<Sums>,
+    sums: Unseen<Arc<Sums>>,
 }
 
 #[derive(Debug, Default)]
@@ -119,12 +120,12 @@ impl Group {
     pub fn new() -> Group {
         super::global::require("a `Group`");
         Group {
-            sums: super::unseen(Arc::default),
+            sums: Unseen::new(Arc::default),
         }
     }
 
-    fn carried(&self) -> Carried {
-        self.sums.clone()
+    fn carried(&self) -> Unseen<Carried> {
+        Unseen::new(|| Arc::<Sums>::clone(&self.sums) as Carried)
     }
 
     /// Runs `work` on this thread as a member. [`carry`](super::carry()), [`spawn`](super::spawn) and

@@ -10,7 +10,7 @@ use super::carried::{Carried, Shared, within};
 use super::sites::Sites;
 use super::text::{counted, number};
 use super::trace::Trace;
-use super::{global, unseen};
+use super::{Unseen, global, unseen};
 use crate::allocator::scope::{Call, look_away, look_on};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -170,27 +170,26 @@ impl Remains {
 }
 
 /// Runs `work`, and answers what of its blocks is there after it.
-pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Remains) {
+pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Unseen<Remains>) {
     /// Closes the check, also when `work` unwinds.
-    struct Close(Arc<Ledger>);
-    impl Drop for Close {
+    struct Close<'a>(&'a Arc<Ledger>);
+    impl Drop for Close<'_> {
         fn drop(&mut self) {
             look_away();
-            unseen(|| lock(&OPEN).retain(|other| !Arc::ptr_eq(other, &self.0)));
+            unseen(|| lock(&OPEN).retain(|other| !Arc::ptr_eq(other, self.0)));
         }
     }
-    let ledger = unseen(|| {
+    let ledger = Unseen::new(|| {
         let ledger = Arc::<Ledger>::default();
         lock(&OPEN).push(Arc::clone(&ledger));
         ledger
     });
     look_on(onlooker);
-    let close = Close(Arc::clone(&ledger));
-    let carried: Carried = ledger.clone();
+    let close = Close(&ledger);
+    let carried = Unseen::new(|| Arc::<Ledger>::clone(&ledger) as Carried);
     let result = within(&carried, work);
     drop(close);
-    let remains = unseen(|| {
-        drop(carried);
+    let remains = Unseen::new(|| {
         let blocks = std::mem::take(&mut *lock(&ledger.blocks));
         let mut remains = Remains::default();
         for block in blocks.live.into_values() {
@@ -202,7 +201,6 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Remains) {
             remains.bytes += bytes as u64;
             remains.sites.add(block.trace, bytes);
         }
-        drop(ledger);
         remains
     });
     (result, remains)
@@ -214,17 +212,15 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Remains) {
 pub fn no_leak<R>(work: impl FnOnce() -> R) -> R {
     global::require("assert_no_leak!");
     let (result, remains) = remains(work);
-    let complaint = unseen(|| {
-        let complaint = (!remains.is_nothing()).then(|| {
+    let complaint = Unseen::new(|| {
+        (!remains.is_nothing()).then(|| {
             format!(
                 "assert_no_leak!: expected nothing left, found {}",
                 remains.text()
             )
-        });
-        drop(remains);
-        complaint
+        })
     });
-    match complaint {
+    match &*complaint {
         Some(complaint) => panic!("{complaint}"),
         None => result,
     }

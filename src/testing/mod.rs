@@ -104,7 +104,9 @@ mod snapshot;
 mod sweep;
 mod text;
 mod trace;
+mod unseen;
 
+use self::unseen::Unseen;
 use crate::allocator::scope::unseen;
 
 #[doc(hidden)]

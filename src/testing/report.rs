@@ -194,6 +194,8 @@ impl Child {
 
 /// What a child has left when it is over.
 pub(super) struct Ended {
+    /// What it was started with.
+    pub(super) arguments: Vec<String>,
     pub(super) lines: Vec<Line>,
     /// Its status, and the end of what it wrote.
     pub(super) last_words: String,
@@ -207,8 +209,9 @@ pub(super) fn run(place: &Place, type_name: &str, from: u64) -> io::Result<Ended
     let path = std::env::temp_dir().join(format!("plimsoll-{}-{number}", std::process::id()));
     let file = Removed(path);
     File::create_new(&file.0)?;
+    let arguments = arguments(type_name);
     let output = Command::new(std::env::current_exe()?)
-        .args(arguments(type_name))
+        .args(&arguments)
         .env(PLACE, &place.0)
         .env(FROM, from.to_string())
         .env(FILE, &file.0)
@@ -223,6 +226,7 @@ pub(super) fn run(place: &Place, type_name: &str, from: u64) -> io::Result<Ended
     let words: Vec<_> = words.lines().filter(|line| !line.is_empty()).collect();
     let last = &words[words.len().saturating_sub(3)..];
     Ok(Ended {
+        arguments,
         lines,
         last_words: format!("{} ({})", last.join("; "), output.status),
     })

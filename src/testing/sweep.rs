@@ -10,7 +10,7 @@ use super::leak::{Remains, remains};
 use super::report::{self, Line, Place};
 use super::text::number;
 use super::trace::Trace;
-use super::{global, unseen};
+use super::{Unseen, global, unseen};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
@@ -121,8 +121,9 @@ impl fmt::Display for Sweep {
 ///
 /// In a child process: the test is started again, alone, by the name of its thread, and runs up to
 /// this call. What stands before it is run there too, and nothing after; an earlier sweep answers there
-/// what it answered here, without its findings. In a program of its own, `main` is started with the
-/// same arguments. When an infallible allocation of std aborts the child, that is a finding with its
+/// what it answered here, without its findings. A program without the test harness is started with
+/// the arguments that it has, if `main` itself makes the call, on the main thread. When an infallible
+/// allocation of std aborts the child, that is a finding with its
 /// line, and another child goes on behind it.
 ///
 /// `work` runs once without failures first, for what is made once and kept. It must do the same each
@@ -160,10 +161,10 @@ pub fn sweep_failures(work: impl FnMut()) -> Sweep {
 #[track_caller]
 pub fn try_sweep_failures<F: FnMut()>(mut work: F) -> Result<Sweep, Sweep> {
     global::require("sweep_failures");
-    let place = Place::of(Location::caller());
+    let place = Unseen::new(|| Place::of(Location::caller()));
     match report::Child::of_this_process() {
         // Started for a sweep: for this one, or for another that is still to come.
-        Some(child) if child.place == place => child_sweep(&child, &mut work),
+        Some(child) if child.place == *place => child_sweep(&child, &mut work),
         Some(_) => {
             let (runs, survived) = report::answered(&place).unwrap_or((0, true));
             let swept = Sweep {
@@ -172,7 +173,14 @@ pub fn try_sweep_failures<F: FnMut()>(mut work: F) -> Result<Sweep, Sweep> {
             };
             if survived { Ok(swept) } else { Err(swept) }
         }
-        None => unseen(|| parent_sweep(&place, std::any::type_name::<F>())),
+        None => {
+            let swept = Unseen::new(|| parent_sweep(&place, std::any::type_name::<F>()));
+            match &*swept {
+                Ok(swept) if swept.findings.is_empty() => Ok(swept.clone()),
+                Ok(swept) => Err(swept.clone()),
+                Err(trouble) => panic!("{trouble}"),
+            }
+        }
     }
 }
 
@@ -225,8 +233,12 @@ fn child_sweep(child: &report::Child, work: &mut impl FnMut()) -> ! {
 }
 
 /// How many allocations were refused, and what remains, or that it panicked.
-fn one_run(child: &report::Child, run: u64, work: &mut impl FnMut()) -> (u64, Result<Remains, ()>) {
-    let refusing = unseen(|| {
+fn one_run(
+    child: &report::Child,
+    run: u64,
+    work: &mut impl FnMut(),
+) -> (u64, Result<Unseen<Remains>, ()>) {
+    let refusing = Unseen::new(|| {
         let (first, endless) = (child.file(), child.file());
         let refusing = Refusing::new(rule(run))
             .on_first(move |size, trace| first.write(Line::refused(size, trace)))
@@ -242,9 +254,7 @@ fn one_run(child: &report::Child, run: u64, work: &mut impl FnMut()) -> (u64, Re
         drop(failing);
         survived.map_err(drop)
     });
-    let refused = refusing.refused();
-    unseen(|| drop(refusing));
-    (refused, survived.map(|()| remains))
+    (refusing.refused(), survived.map(|()| remains))
 }
 
 type Messages = Arc<Mutex<String>>;
@@ -265,15 +275,13 @@ fn take(messages: &Messages) -> String {
     std::mem::take(&mut *messages.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-#[track_caller]
-fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
+/// What was found, or why nothing could be.
+fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
     let mut swept = Sweep::default();
     let mut from = 0;
     loop {
-        let ended = match report::run(place, type_name, from) {
-            Ok(ended) => ended,
-            Err(trouble) => panic!("sweep_failures cannot be run: {trouble}"),
-        };
+        let ended = report::run(place, type_name, from)
+            .map_err(|trouble| format!("sweep_failures cannot be run: {trouble}"))?;
         let mut last = None;
         let mut refused = (0, Trace::default());
         let mut finding = |run: u64, (bytes, trace): &(usize, Trace), outcome| {
@@ -289,9 +297,11 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
         let mut is_endless = false;
         for line in ended.lines {
             match (line, last) {
-                (Line::Broken(message), _) => panic!(
-                    "sweep_failures: the work fails even when every allocation succeeds: {message}"
-                ),
+                (Line::Broken(message), _) => {
+                    return Err(format!(
+                        "sweep_failures: the work fails even when every allocation succeeds: {message}"
+                    ));
+                }
                 (Line::Run(run), _) => {
                     last = Some(run);
                     refused = (0, Trace::default());
@@ -313,10 +323,11 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
             break;
         }
         let Some(run) = last else {
-            panic!(
-                "sweep_failures: the child process never came to {place}: {}",
+            return Err(format!(
+                "sweep_failures: the child process, started with `{}`, never came to {place}: {}",
+                ended.arguments.join(" "),
                 ended.last_words
-            );
+            ));
         };
         let outcome = if is_endless {
             Outcome::Endless
@@ -326,7 +337,6 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, Sweep> {
         finding(run, &refused, outcome);
         from = run + 1;
     }
-    let survived = swept.findings.is_empty();
-    report::done(place, swept.runs, survived);
-    if survived { Ok(swept) } else { Err(swept) }
+    report::done(place, swept.runs, swept.findings.is_empty());
+    Ok(swept)
 }

@@ -175,3 +175,40 @@ fn a_group_outlives_its_threads_and_what_they_do_at_their_end_is_no_trouble() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_thread_that_joins_while_it_works_for_the_group_stays_and_counts_once() {
+    let group = Group::new();
+    let worker = group.clone();
+    std::thread::spawn(move || {
+        worker.run(|| {
+            drop(block(1));
+            worker.join_thread();
+            drop(block(20));
+            worker.run(|| drop(block(300)));
+        });
+        drop(block(4_000));
+        worker.run(|| drop(block(50_000)));
+        carry(|| drop(block(600_000)))();
+        let found = worker.figures();
+        assert_eq!((found.allocations, found.allocated_bytes), (6, 654_321));
+        assert_eq!((found.net_bytes, found.peak_bytes), (0, 600_000));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn what_a_thread_is_in_ends_with_it_unseen() {
+    let group = Group::new();
+    let worker = group.clone();
+    std::thread::spawn(move || {
+        worker.run(|| drop(block(1)));
+        worker.join_thread();
+        drop(worker);
+    })
+    .join()
+    .unwrap();
+    let found = group.figures();
+    assert_eq!((found.allocations, found.allocated_bytes), (1, 1));
+}

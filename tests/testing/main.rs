@@ -13,6 +13,7 @@ mod messages;
 mod panics;
 mod snapshots;
 mod sweeps;
+mod unseen;
 
 #[global_allocator]
 static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();

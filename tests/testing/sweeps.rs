@@ -143,3 +143,14 @@ fn what_a_failure_makes_once_and_keeps_is_no_leak() {
         }
     });
 }
+
+#[test]
+fn a_child_that_takes_another_way_is_told_of_with_what_it_was_started_with() {
+    if std::env::var_os("PLIMSOLL_SWEEP").is_some() {
+        return;
+    }
+    let (message, _) = panic_of(|| sweep_failures(|| ()));
+    let test = "sweeps::a_child_that_takes_another_way_is_told_of_with_what_it_was_started_with";
+    let started = format!("`{test} --exact --nocapture --include-ignored`, never came to ");
+    assert!(message.contains(&started), "{message}");
+}

@@ -6,7 +6,7 @@ mod file;
 use self::file::{Kept, Trouble};
 use super::measure::watched;
 use super::recorder::Recorder;
-use super::{global, unseen};
+use super::{Unseen, global};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,9 +15,9 @@ use std::rc::Rc;
 #[track_caller]
 pub fn snapshot<R>(krate: &str, name: &str, work: impl FnOnce() -> R) -> R {
     global::require("assert_snapshot!");
-    let recorder = unseen(|| Rc::new(Recorder::default()));
-    let (result, found) = watched(Some(recorder.clone()), work);
-    let complaint = unseen(|| {
+    let recorder = Unseen::new(|| Rc::new(Recorder::default()));
+    let (result, found) = watched(Some(Rc::<Recorder>::clone(&recorder)), work);
+    let complaint = Unseen::new(|| {
         let renew = std::env::var_os("PLIMSOLL_UPDATE").is_some_and(|value| value == "1");
         let outcome = path(krate, name).and_then(|path| {
             if renew {
@@ -26,17 +26,15 @@ pub fn snapshot<R>(krate: &str, name: &str, work: impl FnOnce() -> R) -> R {
                 hold(&path, &found)
             }
         });
-        let complaint = outcome.err().map(|trouble| {
+        outcome.err().map(|trouble| {
             let table = match trouble {
                 Trouble::Differs { .. } => recorder.table(),
                 _ => String::new(),
             };
             format!("assert_snapshot!(\"{name}\"): {trouble}{table}")
-        });
-        drop(recorder);
-        complaint
+        })
     });
-    match complaint {
+    match &*complaint {
         Some(complaint) => panic!("{complaint}"),
         None => result,
     }
