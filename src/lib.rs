@@ -69,16 +69,16 @@
 //! |---|---|---|
 //! | `jemalloc` | yes | jemalloc inside, its figures, and the purge |
 //! | `serde` | no | `Serialize` for figures and status |
-//! | `cli` | no | the program `plimsoll`: `analyze` says whether a recorded series is a leak, `bench-compare` what became of benchmarks |
-//! | `http` | no | endpoints, live stream, dashboard, and the request layer: see [`http`] |
+//! | `cli` | no | `bench`, and the program `plimsoll`: `analyze` says whether a recorded series is a leak, `bench-compare` what became of benchmarks |
+//! | `http` | no | `serde`, and endpoints, live stream, dashboard, and the request layer: see [`http`] |
 //! | `prometheus` | no | all figures as metrics; with `http`, `GET /metrics` |
 //! | `cache` | no | caches that give way under pressure: see [`cache`] |
-//! | `moka`, `lru`, `foyer` | no | caches of these crates take part: see `adapt` in [`cache`] |
+//! | `moka`, `lru`, `foyer` | no | `cache`, and caches of these crates take part: see `adapt` in [`cache`] |
 //! | `batch` | no | large jobs that keep within memory: see [`batch`] |
-//! | `rayon` | no | with `batch`, the same on rayon's pool |
+//! | `rayon` | no | `batch`, and the same on rayon's pool |
 //! | `testing` | no | lines and stacks in the messages of [`testing`] |
-//! | `bench` | no | a harness for time and allocations together: see [`bench`] |
-//! | `criterion` | no | with `bench`, allocations as criterion's measurements: see `bench::criterion` |
+//! | `bench` | no | `serde`, and a harness for time and allocations together: see [`bench`] |
+//! | `criterion` | no | `bench`, and allocations as criterion's measurements: see `bench::criterion` |
 //! | `full` | no | all of them |
 //!
 //! # Limits

@@ -1,6 +1,8 @@
 //! Figures for people, in the texts of events, verdicts and diagnoses.
 
 use std::fmt;
+#[cfg(feature = "serde")]
+use std::time::Duration;
 
 /// Bytes in the unit in which they read well, with one digit after the point: `16.1 GiB`.
 pub(crate) struct Bytes(pub(crate) f64);
@@ -23,6 +25,15 @@ impl From<u64> for Bytes {
     fn from(bytes: u64) -> Bytes {
         Bytes(bytes as f64)
     }
+}
+
+/// A time as a number of seconds.
+#[cfg(feature = "serde")]
+pub(crate) fn seconds<S: serde::Serializer>(
+    time: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 #[cfg(test)]

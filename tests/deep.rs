@@ -338,9 +338,8 @@ fn told(folder: &Path, long: bool) -> u64 {
         assert_eq!(metric(&text, limit), LIMIT);
     }
     server.stop();
+    monitor.stop();
     drop((requests, admin));
-    let monitor = Arc::into_inner(monitor);
-    monitor.expect("nobody else has it").stop();
     process.anonymous_bytes
 }
 

@@ -88,8 +88,8 @@ fn levels_are_entered_as_the_heap_grows_and_left_as_it_shrinks() {
     wait_for(&monitor, "normal", left_to(Level::Normal));
     assert_eq!(monitor.level(), Level::Normal);
     let summary = monitor.summary();
-    assert!(summary.levels_entered[Level::Optimise as usize] >= 1);
-    assert_eq!(summary.levels_entered[Level::Critical as usize], 1);
+    assert!(summary.entered(Level::Optimise) >= 1);
+    assert_eq!(summary.entered(Level::Critical), 1);
     assert!(summary.reaction.count >= 1, "woken by the crossing thread");
 }
 
@@ -522,6 +522,57 @@ fn tothubs_settings_are_one_call() {
     while monitor.history().is_empty() {
         assert!(Instant::now() < deadline, "no sample");
     }
+}
+
+/// The level that it was last told.
+#[derive(Default)]
+struct Told(Mutex<Option<Level>>);
+
+impl Shrink for Told {
+    fn name(&self) -> &str {
+        "told"
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn shrink(&self, level: Level) -> u64 {
+        *self.0.lock().unwrap() = Some(level);
+        0
+    }
+}
+
+#[test]
+fn a_monitor_that_is_shared_is_stopped_by_any_of_its_holders() {
+    let _alone = alone();
+    let cache = Arc::new(Told::default());
+    let monitor = Arc::new(builder().cache(&cache).start().unwrap());
+    let mut events = monitor.events();
+    let kept = held(380 * MIB);
+    wait_for(&monitor, "critical", entered(Level::Critical));
+    let shared = Arc::clone(&monitor);
+    std::thread::spawn(move || shared.stop()).join().unwrap();
+
+    assert!(!monitor.is_running());
+    assert_eq!(monitor.level(), Level::Normal);
+    assert!(!monitor.is_shedding());
+    assert_eq!(monitor.optimise().unwrap_err(), CommandError::NotRunning);
+    let refused = RestartError::Command(CommandError::NotRunning);
+    assert_eq!(monitor.restart(), refused);
+    while events.next().is_some() {}
+    assert!(events.is_over());
+    assert_eq!(*cache.0.lock().unwrap(), Some(Level::Normal));
+
+    // What is left of the first touches nothing of the second.
+    let second = builder().start().unwrap();
+    wait_for(&second, "critical again", entered(Level::Critical));
+    monitor.stop();
+    drop(monitor);
+    assert!(second.is_running());
+    assert!(matches!(builder().start(), Err(StartError::AlreadyRunning)));
+    drop(kept);
+    wait_for(&second, "normal", left_to(Level::Normal));
 }
 
 #[cfg(unix)]

@@ -12,7 +12,7 @@ mod tothub;
 use client::get;
 use plimsoll::export::prometheus::{CONTENT_TYPE, Exporter};
 use plimsoll::http::{Admin, RequestLayer, RequestSettings};
-use plimsoll::{HeapFigures, Level, Monitor, Plimsoll, Shrink};
+use plimsoll::{ActionKind, HeapFigures, Level, Monitor, Plimsoll, Shrink};
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -256,7 +256,10 @@ fn values_are_the_monitors() {
         value(&text, "plimsoll_actions_total{action=\"shrink_caches\"}"),
         1.0
     );
-    let by_action: u64 = monitor.summary().by_action.iter().map(|of| of.count).sum();
+    let by_action: u64 = ActionKind::ALL
+        .iter()
+        .map(|&kind| monitor.summary().of(kind).count)
+        .sum();
     assert_eq!(by_action, monitor.summary().actions);
     let cache = r#"plimsoll_cache_bytes{cache="a \"name\" with \\ and\na line"}"#;
     assert_eq!(value(&text, cache), 77.0);

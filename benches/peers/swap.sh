@@ -3,13 +3,20 @@
 # allocator. They run their own tests over Plimsoll, and then real work in turns over bare jemalloc and
 # over Plimsoll. Prints the median of the ratios, and the spread.
 #
-#   benches/peers/swap.sh [ROUNDS]        21 when left out
+#   benches/peers/swap.sh [LAYOUTS [ROUNDS]]        4 layouts and 11 rounds of each when left out
 #
-# All of it happens in a temporary folder. Needs Node.js, which draws the image.
+# Each is linked several times with its functions in another order: see layouts.sh. All of it happens in a
+# temporary folder. Needs Node.js, which draws the image, and LLVM's linker, which Rust brings on x86-64 Linux.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/../.."
-root=$PWD rounds=${1:-21}
+root=$PWD layouts=${1:-4} rounds=${2:-11}
+for number in "$layouts" "$rounds"; do
+    [[ $number =~ ^[1-9][0-9]*$ ]] || {
+        echo "swap.sh: \`$number\`: expected a number of layouts, and one of rounds of each" >&2
+        exit 2
+    }
+done
 command -v node >/dev/null || {
     echo "swap.sh: node is missing: install it (Debian: apt-get install nodejs)" >&2
     exit 1
@@ -29,7 +36,7 @@ source_of() {
     find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -mindepth 2 -maxdepth 2 -name "$1" | head -1
 }
 
-# One program with one allocator: its copy, its tests, its executable.
+# One program with one allocator: its copy, its tests, its executables.
 declare -A sources=([ripgrep]=ripgrep-15.2.0 [jaq]=jaq-3.1.2 [oxipng]=oxipng-10.2.1)
 declare -A mains=([ripgrep]=crates/core/main.rs [jaq]=src/main.rs [oxipng]=src/main.rs)
 declare -A executables=([ripgrep]=rg [jaq]=jaq [oxipng]=oxipng)
@@ -38,7 +45,6 @@ declare -A options=([ripgrep]='' [jaq]='--no-default-features' [oxipng]='')
 export CARGO_TARGET_DIR=$folder/target
 build() { # program, allocator, dependency, static
     local own=$folder/$2/$1
-    mkdir -p "$folder/$2/bin"
     cp -r "$(source_of "${sources[$1]}")" "$own"
     chmod -R u+w "$own"
     (
@@ -46,9 +52,16 @@ build() { # program, allocator, dependency, static
         # shellcheck disable=SC2086 # words
         cargo add --quiet $3 2>/dev/null
         printf '\n#[global_allocator]\nstatic SWAPPED: %s;\n' "$4" >>"${mains[$1]}"
-        # shellcheck disable=SC2086 # words
-        cargo build --quiet --release ${options[$1]} 2>"$folder/said" || { cat "$folder/said" >&2; exit 1; }
-        cp "$CARGO_TARGET_DIR/release/${executables[$1]}" "$folder/$2/bin/${executables[$1]}"
+        for ((seed = 1; seed <= layouts; seed++)); do
+            mkdir -p "$folder/$2/$seed"
+            # shellcheck disable=SC2086 # words
+            cargo rustc --quiet --release ${options[$1]} --bin "${executables[$1]}" -- \
+                -C link-arg=-fuse-ld=lld -C "link-arg=-Wl,--shuffle-sections=.text*=$seed" 2>"$folder/said" || {
+                cat "$folder/said" >&2
+                exit 1
+            }
+            cp "$CARGO_TARGET_DIR/release/${executables[$1]}" "$folder/$2/$seed/"
+        done
     )
 }
 own_tests() { # program
@@ -93,8 +106,8 @@ fs.writeFileSync(process.argv[2], Buffer.concat([
     chunk("IDAT", zlib.deflateSync(rows)), chunk("IEND", Buffer.alloc(0)),
 ]));
 END
-work() { # program, allocator
-    local bin=$folder/$2/bin
+work() { # program, allocator, layout
+    local bin=$folder/$2/$3
     case $1 in
     ripgrep) "$bin/rg" --no-config --no-ignore -j2 -c 'fn \w+_\w+\(' "$text" ;;
     jaq) "$bin/jaq" '[.[] | select(.at.x > 0.5) | {name, n: (.tags | length)}] | group_by(.name) | map({(.[0].name): length}) | add' "$folder/rows.json" ;;
@@ -115,16 +128,18 @@ for program in ripgrep jaq oxipng; do
     build "$program" plimsoll "plimsoll --path $root" 'plimsoll::Plimsoll = plimsoll::Plimsoll::new()'
     passed=$(own_tests "$program")
     : >"$folder/times"
-    for ((round = 0; round < rounds + 1; round++)); do
-        if ((round % 2)); then
-            bare=$(nanoseconds "$program" bare)
-            ours=$(nanoseconds "$program" plimsoll)
-        else
-            ours=$(nanoseconds "$program" plimsoll)
-            bare=$(nanoseconds "$program" bare)
-        fi
-        # The first round warms the file cache.
-        ((round == 0)) || echo "$bare $ours" >>"$folder/times"
+    for ((round = 0; round <= rounds; round++)); do
+        for ((seed = 1; seed <= layouts; seed++)); do
+            if (((round + seed) % 2)); then
+                bare=$(nanoseconds "$program" bare "$seed")
+                ours=$(nanoseconds "$program" plimsoll "$seed")
+            else
+                ours=$(nanoseconds "$program" plimsoll "$seed")
+                bare=$(nanoseconds "$program" bare "$seed")
+            fi
+            # The first round warms the file cache.
+            ((round == 0)) || echo "$bare $ours" >>"$folder/times"
+        done
     done
     # Lines in any order: threads print as they finish.
     cmp <(LC_ALL=C sort "$folder/bare/result") <(LC_ALL=C sort "$folder/plimsoll/result")

@@ -82,7 +82,7 @@ pub fn account(monitor: &Monitor) -> String {
     let entered: Vec<String> = Level::ALL
         .iter()
         .skip(1)
-        .map(|&level| format!("{level} {}×", summary.levels_entered[level as usize]))
+        .map(|&level| format!("{level} {}×", summary.entered(level)))
         .collect();
     let _ = writeln!(
         text,

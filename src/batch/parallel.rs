@@ -41,8 +41,8 @@ const NAP: Duration = Duration::from_millis(1);
 
 /// What an item takes while it is worked on, in bytes: a closure of the item, or [`Measured`].
 ///
-/// Not to be implemented by others: what it asks for may change.
-pub trait ItemBytes<T> {
+/// Nobody else implements it: what it asks for may change.
+pub trait ItemBytes<T>: sealed::Sealed<T> {
     #[doc(hidden)]
     fn bytes(&mut self, item: &T) -> Option<u64>;
 }
@@ -65,6 +65,12 @@ impl<T> ItemBytes<T> for Measured {
     fn bytes(&mut self, _: &T) -> Option<u64> {
         None
     }
+}
+
+mod sealed {
+    pub trait Sealed<T> {}
+    impl<T, F: FnMut(&T) -> u64> Sealed<T> for F {}
+    impl<T> Sealed<T> for super::Measured {}
 }
 
 /// Any iterator in parallel, within a budget of bytes.

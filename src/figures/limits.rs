@@ -53,7 +53,7 @@ impl LimitSource {
 
 impl fmt::Display for LimitSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -259,7 +259,7 @@ fn physical_memory(path: &Path, text: &[u8]) -> Result<u64, FigureError> {
 }
 
 /// Reads arbitrary bytes as the files that limits are found in and read from: must not panic.
-#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
 pub fn fuzz_parse(groups: &[u8], mounts: &[u8], value: &[u8]) {
     cgroup::candidates(&Roots::default(), groups, mounts);
     let path = Path::new("fuzz");

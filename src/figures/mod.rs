@@ -41,5 +41,5 @@ pub use roots::Roots;
 pub(crate) use threads::largest_threads;
 pub use threads::{ThreadFigures, threads};
 
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use limits::fuzz_parse as fuzz_limits;

@@ -222,6 +222,18 @@ impl MonitorBuilder {
         self
     }
 
+    /// Lines and restarts all at once: as an operator had them before the program's last end, say.
+    /// Each setter for one of them after it changes that one.
+    ///
+    /// ```
+    /// # fn kept() -> plimsoll::Policy { plimsoll::Policy::default() }
+    /// let builder = plimsoll::Monitor::builder().policy(kept());
+    /// ```
+    pub fn policy(mut self, policy: Policy) -> MonitorBuilder {
+        self.policy = policy;
+        self
+    }
+
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
     /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
     /// A path of at most 360 bytes, which needs no memory of the heap to be opened.
@@ -230,7 +242,8 @@ impl MonitorBuilder {
         self
     }
 
-    /// Registers a cache, weakly. More can come later, by [`Monitor::register`].
+    /// Registers a cache, weakly: the program keeps it, and one that is gone at the start is a fault.
+    /// More can come later, by [`Monitor::register`].
     pub fn cache<C: Shrink + 'static>(mut self, cache: &Arc<C>) -> MonitorBuilder {
         self.caches.push(weak(cache));
         self
@@ -269,7 +282,7 @@ impl MonitorBuilder {
     }
 
     /// What [`start`](Self::start) checks first, without starting.
-    #[doc(hidden)]
+    #[cfg(fuzzing)]
     pub fn fuzz_faults(&self) -> Vec<ConfigFault> {
         self.faults()
     }
@@ -310,6 +323,11 @@ impl MonitorBuilder {
                 format!("a path of {length} bytes"),
                 "at most 360 bytes",
             );
+        }
+        for cache in &self.caches {
+            if cache.strong_count() == 0 {
+                fault("cache", "gone".into(), "one that the program keeps");
+            }
         }
         faults.extend(self.policy.faults());
         faults
@@ -380,6 +398,39 @@ mod tests {
             "`state_file` is a path of 361 bytes: expected at most 360 bytes"
         );
         assert_eq!(of(360).faults(), []);
+    }
+
+    #[test]
+    fn a_cache_that_nobody_keeps_is_named() {
+        struct Empty;
+        impl Shrink for Empty {
+            fn name(&self) -> &str {
+                "empty"
+            }
+            fn bytes(&self) -> u64 {
+                0
+            }
+            fn shrink(&self, _: crate::Level) -> u64 {
+                0
+            }
+        }
+        let kept = Arc::new(Empty);
+        let builder = MonitorBuilder::default().cache(&kept);
+        assert_eq!(builder.faults(), []);
+        let builder = builder.cache(&Arc::new(Empty));
+        let said = StartError::Config(builder.faults()).to_string();
+        assert_eq!(said, "`cache` is gone: expected one that the program keeps");
+    }
+
+    #[test]
+    fn a_policy_is_taken_as_a_whole() {
+        let policy = Policy {
+            budget_per_hour: 7,
+            horizon: Duration::MAX,
+            ..Policy::default()
+        };
+        let builder = MonitorBuilder::default().cooldown(Duration::ZERO);
+        assert_eq!(builder.policy(policy).policy, policy);
     }
 
     #[test]

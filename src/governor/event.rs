@@ -13,7 +13,7 @@ use super::lock::lock;
 use super::policy::Policy;
 use super::restart::{RestartRecord, Withheld};
 use crate::figures::{Limit, Pressure};
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -357,7 +357,7 @@ pub struct EventReader {
 }
 
 impl EventReader {
-    /// The next event; `None` when there is none yet, or no more.
+    /// The next event; `None` when there is none yet, or [no more](Self::is_over).
     pub fn try_next(&mut self) -> Option<Event> {
         let event = self.held.take().or_else(|| self.events.try_recv().ok())?;
         Some(self.in_order(event))
@@ -378,6 +378,21 @@ impl EventReader {
             Some(deadline) => self.next_until(deadline),
             // Longer than the clock can tell.
             None => self.next(),
+        }
+    }
+
+    /// Whether there will be no more: the monitor has stopped, and all its events were read.
+    pub fn is_over(&mut self) -> bool {
+        if self.held.is_some() {
+            return false;
+        }
+        match self.events.try_recv() {
+            Ok(event) => {
+                self.held = Some(event);
+                false
+            }
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Disconnected) => true,
         }
     }
 
@@ -428,11 +443,14 @@ mod tests {
             bus.send(some());
         }
         bus.close();
+        assert!(!reader.is_over());
         let first = reader.next().unwrap();
         assert!(matches!(first.kind, EventKind::Lost { events: 10 }));
+        assert!(!reader.is_over());
         assert_eq!(first.sequence, 0);
-        let rest: Vec<_> = reader.map(|event| event.sequence).collect();
+        let rest: Vec<_> = reader.by_ref().map(|event| event.sequence).collect();
         assert_eq!(rest, (10..CAPACITY as u64 + 10).collect::<Vec<_>>());
+        assert!(reader.is_over());
     }
 
     #[test]

@@ -10,7 +10,10 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Sample {
     /// Since the monitor started.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "at_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub at: Duration,
     /// Live heap and anonymous resident memory.
     pub held: Held,

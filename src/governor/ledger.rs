@@ -67,7 +67,7 @@ impl Skipped {
 
 impl ActionKind {
     /// All of them.
-    pub const ALL: [ActionKind; 8] = [
+    pub const ALL: &'static [ActionKind] = &[
         ActionKind::ShrinkCaches,
         ActionKind::FlushThreadCaches,
         ActionKind::TrimSystemHeap,
@@ -124,7 +124,10 @@ pub struct LedgerRow {
     /// The level at the time.
     pub level: Level,
     /// Since the monitor started.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "at_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub at: Duration,
     /// Just before.
     pub before: Held,
@@ -138,10 +141,19 @@ pub struct LedgerRow {
     /// for the others off the resident memory. What the program allocated meanwhile hides as much.
     pub given_back_bytes: u64,
     /// How long it took.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "duration_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub duration: Duration,
     /// The longest stretch without a pause: of a purge, its slowest arena.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            rename = "longest_slice_seconds",
+            serialize_with = "crate::units::seconds"
+        )
+    )]
     pub longest_slice: Duration,
     /// Why it was not carried out, if it was not.
     pub skipped: Option<Skipped>,

@@ -24,7 +24,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// From the lowest to the highest.
+    /// From the lowest to the highest. There will be no others.
     pub const ALL: [Level; 4] = [
         Level::Normal,
         Level::Optimise,
@@ -53,7 +53,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 

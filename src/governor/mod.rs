@@ -91,11 +91,9 @@ pub use status::{
 };
 pub use timeline::{Moment, Stretch};
 
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use restart::fuzz_parse as fuzz_state;
-#[cfg(unix)]
-#[doc(hidden)]
+#[cfg(all(unix, fuzzing))]
 pub use restart::{fuzz_names, fuzz_notify};
-#[cfg(target_os = "linux")]
-#[doc(hidden)]
+#[cfg(all(target_os = "linux", fuzzing))]
 pub use wake::fuzz_parse as fuzz_wake;

@@ -31,8 +31,8 @@ use crossbeam_channel::Sender;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A running monitor: background threads that watch heap, resident memory and limit, and act.
@@ -54,7 +54,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// # }
 /// ```
 ///
-/// There is one at most in a process, because there is one line. Dropping the handle stops it.
+/// There is one at most in a process, because there is one line. Dropping the handle stops it, and so does
+/// [`stop`](Self::stop) while others have it too.
 /// In the child of a fork there is none: the child's copy of the handle answers figures, refuses
 /// commands, and does not keep a new one from being started.
 ///
@@ -63,7 +64,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Monitor {
     shared: Arc<Shared>,
     commands: Sender<Command>,
-    threads: Threads,
+    threads: Mutex<Threads>,
+    is_stopped: AtomicBool,
     roots: Roots,
     mode: Mode,
     /// Whether restarts before this image are known.
@@ -73,7 +75,7 @@ pub struct Monitor {
     home: u64,
 }
 
-/// The monitor's threads, as far as they have been started.
+/// The monitor's threads, as far as they have been started and not been stopped.
 #[derive(Default)]
 struct Threads {
     watch: Option<JoinHandle<()>>,
@@ -81,6 +83,25 @@ struct Threads {
     announcer: Option<JoinHandle<()>>,
     wake: Option<Wake>,
     is_rung: bool,
+}
+
+/// Whom a command may have to wait for.
+#[derive(Clone, Copy)]
+enum Whom {
+    Watch,
+    Worker,
+    Announcer,
+}
+
+impl Threads {
+    fn of(&self, whom: Whom) -> Option<&Thread> {
+        let handle = match whom {
+            Whom::Watch => &self.watch,
+            Whom::Worker => &self.worker,
+            Whom::Announcer => &self.announcer,
+        };
+        handle.as_ref().map(JoinHandle::thread)
+    }
 }
 
 impl Monitor {
@@ -211,14 +232,16 @@ impl Monitor {
         let mut monitor = Monitor {
             shared: Arc::clone(&shared),
             commands,
-            threads: Threads::default(),
+            threads: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
             roots: builder.roots.clone(),
             mode: builder.mode,
             is_kept,
             options,
             home,
         };
-        let threads = &mut monitor.threads;
+        let threads = monitor.threads.get_mut();
+        let threads = threads.unwrap_or_else(PoisonError::into_inner);
         threads.announcer = Some(spawn("plimsoll-call", move || announcer.run())?);
         let watch = spawn("plimsoll", move || watch.run())?;
         let handle = watch.thread().clone();
@@ -249,8 +272,10 @@ impl Monitor {
     pub fn ready(&self) {
         self.shared.is_ready.store(true, Ordering::Release);
         lock(&self.shared.notifier).ready();
-        if let Some(watch) = self.threads.watch.as_ref().filter(|_| self.is_home()) {
-            watch.thread().unpark();
+        if self.is_home()
+            && let Some(watch) = lock(&self.threads).of(Whom::Watch)
+        {
+            watch.unpark();
         }
     }
 
@@ -345,8 +370,7 @@ impl Monitor {
         if self.mode == Mode::Observe {
             return Err(PolicyError::Command(CommandError::ObserveOnly));
         }
-        let threads = [&self.threads.watch, &self.threads.worker];
-        self.ask(threads, |reply| Command::Policy(policy, reply))
+        self.ask(|reply| Command::Policy(policy, reply))
             .map_err(PolicyError::Command)
     }
 
@@ -363,7 +387,13 @@ impl Monitor {
     /// Waits until all are done: a purge takes some 70 to 110 ms for each GiB that it gives back.
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let pending = self.begin_optimise()?;
-        let rows = pending.0.recv().map_err(|_| CommandError::Busy)?;
+        let rows = pending.0.recv().map_err(|_| {
+            if self.is_running() {
+                CommandError::Busy
+            } else {
+                CommandError::NotRunning
+            }
+        })?;
         Ok(rows.into_iter().flatten().collect())
     }
 
@@ -372,8 +402,7 @@ impl Monitor {
         if self.mode == Mode::Observe {
             return Err(CommandError::ObserveOnly);
         }
-        let threads = [&self.threads.worker, &self.threads.watch];
-        self.ask(threads, Command::Optimise)
+        self.ask(Command::Optimise)
     }
 
     /// Restarts now, through the same drain, whatever the level, the cooldown and the budget. Comes
@@ -393,11 +422,8 @@ impl Monitor {
         if self.mode != Mode::Act {
             return Err(RestartError::Command(CommandError::ObserveOnly));
         }
-        self.may_wait_for([&self.threads.announcer, &None])
-            .and_then(|()| {
-                let threads = [&self.threads.worker, &self.threads.watch];
-                self.ask(threads, Command::Restart)
-            })
+        self.may_wait_for(&[Whom::Announcer])
+            .and_then(|()| self.ask(Command::Restart))
             .map_err(RestartError::Command)
     }
 
@@ -407,7 +433,7 @@ impl Monitor {
         if self.mode != Mode::Act {
             return Some(RestartError::Command(CommandError::ObserveOnly));
         }
-        if !self.is_home() {
+        if !self.is_running() {
             return Some(RestartError::Command(CommandError::NotRunning));
         }
         if lock(&self.shared.policy).how.is_none() {
@@ -430,61 +456,17 @@ impl Monitor {
         }
     }
 
-    /// Stops the monitor and waits for its threads to end. A restart that waits for what is under way
-    /// is called off.
-    pub fn stop(self) {
-        drop(self);
-    }
-
-    fn is_home(&self) -> bool {
-        self.home == local::forks()
-    }
-
-    fn may_wait_for(&self, threads: [&Option<JoinHandle<()>>; 2]) -> Result<(), CommandError> {
-        let own = std::thread::current().id();
-        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == own;
-        if threads.into_iter().flatten().any(is_own) {
-            return Err(CommandError::OnItsOwnThread);
-        }
-        Ok(())
-    }
-
-    /// Sends a command that is answered, and that these threads cannot wait for.
-    fn ask<T>(
-        &self,
-        threads: [&Option<JoinHandle<()>>; 2],
-        command: impl FnOnce(Sender<T>) -> Command,
-    ) -> Result<Pending<T>, CommandError> {
-        self.may_wait_for(threads)?;
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.command(command(reply))?;
-        Ok(Pending(answer))
-    }
-
-    fn command(&self, command: Command) -> Result<(), CommandError> {
-        let watch = self.threads.watch.as_ref().filter(|_| self.is_home());
-        let watch = watch.ok_or(CommandError::NotRunning)?;
-        self.commands
-            .send(command)
-            .map_err(|_| CommandError::NotRunning)?;
-        watch.thread().unpark();
-        Ok(())
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        let home = self.is_home();
-        if home {
-            self.shared.call_off_restarts();
-            let _ = self.command(Command::Stop);
-        }
-        let threads = std::mem::take(&mut self.threads);
-        if !home {
-            // The threads are the parent's: there is nothing to join here.
-            std::mem::forget(threads);
+    /// Stops the monitor and waits for its threads to end, whoever else has the handle: commands are
+    /// refused from then on, figures are what was last seen, and another monitor may be started. A
+    /// restart that waits for what is under way is called off. Of one that is stopped already, or is just
+    /// being stopped, it does nothing, and so in the child of a fork.
+    pub fn stop(&self) {
+        if !self.is_running() || self.is_stopped.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.shared.call_off_restarts();
+        let _ = self.command(Command::Stop);
+        let threads = std::mem::take(&mut *lock(&self.threads));
         if threads.is_rung {
             alarm::uninstall();
         }
@@ -499,9 +481,71 @@ impl Drop for Monitor {
             .level
             .store(Level::Normal as u8, Ordering::Relaxed);
         self.shared.pressure.store(0, Ordering::Relaxed);
+        self.shared.shed(false);
         // After the last round, which arms the line.
         total::disarm();
         claim::give_up();
+    }
+
+    /// Whether it runs in this process and has not been told to stop.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_home() && !self.is_stopped.load(Ordering::Acquire)
+    }
+
+    fn is_home(&self) -> bool {
+        self.home == local::forks()
+    }
+
+    fn may_wait_for(&self, threads: &[Whom]) -> Result<(), CommandError> {
+        if !self.is_home() {
+            return Err(CommandError::NotRunning);
+        }
+        let own = std::thread::current().id();
+        let running = lock(&self.threads);
+        let is_own = |&whom: &Whom| running.of(whom).is_some_and(|thread| thread.id() == own);
+        if threads.iter().any(is_own) {
+            return Err(CommandError::OnItsOwnThread);
+        }
+        Ok(())
+    }
+
+    /// Sends a command that is answered, and that neither the watch nor the worker can wait for.
+    fn ask<T>(
+        &self,
+        command: impl FnOnce(Sender<T>) -> Command,
+    ) -> Result<Pending<T>, CommandError> {
+        self.may_wait_for(&[Whom::Watch, Whom::Worker])?;
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.command(command(reply))?;
+        Ok(Pending(answer))
+    }
+
+    fn command(&self, command: Command) -> Result<(), CommandError> {
+        // First: another thread of the parent may have held the lock when it forked.
+        if !self.is_home() {
+            return Err(CommandError::NotRunning);
+        }
+        let watch = lock(&self.threads).of(Whom::Watch).cloned();
+        let watch = watch.ok_or(CommandError::NotRunning)?;
+        self.commands
+            .send(command)
+            .map_err(|_| CommandError::NotRunning)?;
+        watch.unpark();
+        Ok(())
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if self.is_home() {
+            self.stop();
+            return;
+        }
+        // The threads are the parent's: there is nothing to join here.
+        let threads = self.threads.get_mut();
+        let threads = threads.unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(std::mem::take(threads));
     }
 }
 

@@ -143,15 +143,14 @@ pub struct RestartOutlook {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Summary {
-    /// How often each level was entered from below, by its number (normal, optimise, restart,
-    /// critical).
-    pub levels_entered: [u64; 4],
+    #[cfg_attr(feature = "serde", serde(serialize_with = "by_level"))]
+    pub(super) levels_entered: [u64; Level::ALL.len()],
     /// Actions carried out.
     pub actions: u64,
     /// Bytes that they gave back.
     pub given_back_bytes: u64,
-    /// The same by kind, in the order of [`ActionKind::ALL`].
-    pub by_action: [ActionTotals; ActionKind::ALL.len()],
+    #[cfg_attr(feature = "serde", serde(serialize_with = "by_kind"))]
+    pub(super) by_action: [ActionTotals; ActionKind::ALL.len()],
     /// Times at which a restart was due and first withheld for one reason.
     pub restarts_withheld: u64,
     /// Times at which the kernel or the service manager had the monitor look before its interval was
@@ -161,6 +160,38 @@ pub struct Summary {
     pub reaction: Times,
     /// How long purges took.
     pub purge: Times,
+}
+
+impl Summary {
+    /// How often this level was entered from below.
+    #[must_use]
+    pub fn entered(&self, level: Level) -> u64 {
+        self.levels_entered[level as usize]
+    }
+
+    /// What actions of this kind came to: their sums are [`actions`](Self::actions) and
+    /// [`given_back_bytes`](Self::given_back_bytes).
+    #[must_use]
+    pub fn of(&self, action: ActionKind) -> ActionTotals {
+        self.by_action[action as usize]
+    }
+}
+
+/// As an object by the levels' names.
+#[cfg(feature = "serde")]
+fn by_level<S: serde::Serializer>(entered: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+    let names = Level::ALL.iter().map(|level| level.as_str());
+    serializer.collect_map(names.zip(entered))
+}
+
+/// As an object by the actions' names.
+#[cfg(feature = "serde")]
+fn by_kind<S: serde::Serializer>(
+    totals: &[ActionTotals],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let names = ActionKind::ALL.iter().map(|action| action.as_str());
+    serializer.collect_map(names.zip(totals))
 }
 
 /// What actions of one kind came to.
@@ -182,10 +213,22 @@ pub struct Times {
     /// How often.
     pub count: u64,
     /// Half of them took at most this long.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "p50_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub p50: Duration,
     /// 99 in 100 took at most this long.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "p99_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub p99: Duration,
     /// The longest.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "max_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub max: Duration,
 }
 

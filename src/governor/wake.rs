@@ -17,8 +17,7 @@ use std::thread::Thread;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{Wake, sources};
 
-#[cfg(target_os = "linux")]
-#[doc(hidden)]
+#[cfg(all(target_os = "linux", fuzzing))]
 pub use linux::fuzz_parse;
 
 #[cfg(target_os = "linux")]
@@ -141,7 +140,7 @@ mod linux {
 
     /// Takes arbitrary values of `MEMORY_PRESSURE_WATCH` and `MEMORY_PRESSURE_WRITE`: how many
     /// sources there are then. Writes to what is named, as the protocol has it.
-    #[doc(hidden)]
+    #[cfg(fuzzing)]
     pub fn fuzz_parse(roots: &Roots, watch: &Path, write: &[u8]) -> Result<usize, StartError> {
         named_or_own(roots, watch, write).map(|sources| sources.len())
     }

@@ -68,7 +68,7 @@ mod server;
 
 pub use access::TokenError;
 pub use admin::Admin;
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use answer::restart::fuzz_parse as fuzz_policy;
 pub use requests::{
     BOUNDS, Carry, Measured, RequestFuture, RequestLayer, RequestService, RequestSettings,

@@ -55,7 +55,7 @@ fn levels(families: &mut Families<'_>, monitor: &Monitor, summary: &Summary) -> 
         "How often a level was entered from below.",
         In::Number,
         entered.map(|&level| {
-            let count = summary.levels_entered[level as usize];
+            let count = summary.entered(level);
             ([("level", level.as_str())], count)
         }),
     )?;
@@ -134,18 +134,24 @@ fn leak(families: &mut Families<'_>, verdict: &Verdict) -> fmt::Result {
 }
 
 fn actions(families: &mut Families<'_>, summary: &Summary) -> fmt::Result {
-    let of = |action: ActionKind| summary.by_action[action as usize];
     families.counters(
         "plimsoll_actions",
         "Actions that were carried out.",
         In::Number,
-        ActionKind::ALL.map(|action| ([("action", action.as_str())], of(action).count)),
+        ActionKind::ALL
+            .iter()
+            .map(|&action| ([("action", action.as_str())], summary.of(action).count)),
     )?;
     families.counters(
         "plimsoll_given_back",
         "Bytes that actions gave back.",
         In::Bytes,
-        ActionKind::ALL.map(|action| ([("action", action.as_str())], of(action).given_back_bytes)),
+        ActionKind::ALL.iter().map(|&action| {
+            (
+                [("action", action.as_str())],
+                summary.of(action).given_back_bytes,
+            )
+        }),
     )?;
     times(
         families,

@@ -6,7 +6,8 @@ use crate::figures::jemalloc::{self, ctl::Path};
 
 /// Gives the free memory of the calling thread back to the system, here and now: flushes its cache
 /// and purges its arena. For a job at a point where it holds little and will not need what it has
-/// freed soon, such as before a pause. `false` when there is no jemalloc to do it.
+/// freed soon, such as before a pause. `false` when there is no jemalloc to do it, and for the arena whose
+/// pages are kept for answers at the limit.
 ///
 /// ```
 /// drop(vec![1u8; 1 << 20]);

@@ -190,8 +190,7 @@ impl Moved<'_> {
 
 /// Adds a socket under each of these names: what was refused, and the variables that go with the
 /// others.
-#[cfg(unix)]
-#[doc(hidden)]
+#[cfg(all(unix, fuzzing))]
 pub fn fuzz_names(names: &[&str]) -> (Vec<io::Error>, Vec<std::ffi::CString>) {
     let mut listeners = Listeners::new();
     let socket = io::stderr();

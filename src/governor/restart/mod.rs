@@ -29,13 +29,11 @@ pub use state::{RestartRecord, StateError};
 pub use withheld::Withheld;
 pub(super) use withheld::{cooldown_left, in_last_hour, judge, spent};
 
-#[cfg(unix)]
-#[doc(hidden)]
+#[cfg(all(unix, fuzzing))]
 pub use listeners::fuzz_names;
-#[cfg(unix)]
-#[doc(hidden)]
+#[cfg(all(unix, fuzzing))]
 pub use notify::fuzz_parse as fuzz_notify;
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use state::fuzz_parse;
 
 /// How to restart.

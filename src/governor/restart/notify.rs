@@ -7,8 +7,7 @@
 #[cfg(unix)]
 pub(in crate::governor) use unix::Notifier;
 
-#[cfg(unix)]
-#[doc(hidden)]
+#[cfg(all(unix, fuzzing))]
 pub use unix::fuzz_parse;
 
 #[cfg(unix)]
@@ -127,7 +126,7 @@ mod unix {
     }
 
     /// Takes an arbitrary value of `NOTIFY_SOCKET`, and tells nobody.
-    #[doc(hidden)]
+    #[cfg(fuzzing)]
     pub fn fuzz_parse(name: &[u8]) -> Result<(), String> {
         Notifier::to(name).map(drop)
     }

@@ -210,7 +210,7 @@ struct Totals {
 impl From<Summary> for Totals {
     fn from(summary: Summary) -> Totals {
         Totals {
-            levels_entered: summary.levels_entered,
+            levels_entered: Level::ALL.map(|level| summary.entered(level)),
             actions: summary.actions,
             given_back_bytes: summary.given_back_bytes,
             restarts_withheld: summary.restarts_withheld,

@@ -307,7 +307,7 @@ impl Faults {
 
 /// Takes an arbitrary body as a change of the policy: what comes of it, which can be answered and sent
 /// back, or its faults in words.
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub fn fuzz_parse(body: &[u8]) -> Result<Policy, Vec<String>> {
     let of = |body: &[u8]| {
         let change = serde_json::from_slice(body).unwrap_or_default();

@@ -33,5 +33,5 @@ pub extern "C" fn second_counts(counts: &mut [u64; 4]) {
 #[unsafe(no_mangle)]
 pub extern "C" fn second_monitor() -> bool {
     let builder = plimsoll::Monitor::builder().jemalloc(plimsoll::JemallocOptions::unchanged());
-    builder.start().map(plimsoll::Monitor::stop).is_ok()
+    builder.start().map(|monitor| monitor.stop()).is_ok()
 }

@@ -32,4 +32,5 @@ pub(in crate::governor) use kept::State;
 pub use record::RestartRecord;
 pub(in crate::governor) use record::unix_seconds;
 pub(in crate::governor) use text::MOST_ROWS;
+#[cfg(fuzzing)]
 pub use text::fuzz_parse;

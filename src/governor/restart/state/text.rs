@@ -209,7 +209,7 @@ fn number(word: &str) -> Option<u64> {
 
 /// Reads arbitrary bytes as a state file: must not panic, and what it accepts must read back the
 /// same after writing.
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub fn fuzz_parse(bytes: &[u8]) {
     if let Ok(kept) = decode(bytes) {
         let mut buffer = Vec::with_capacity(room(kept.restarts.len()));
