@@ -28,10 +28,16 @@ struct Sample {
     bytes: u64,
 }
 
+/// A minute and a little at one a second.
+const MOST_SAMPLES: usize = 72;
+
+/// Fewer say nothing of how it grew throughout.
+const FEWEST: usize = 12;
+
 /// The last samples that lie at least `step` apart, from the oldest.
 #[derive(Debug)]
 struct Series {
-    samples: [Sample; 72],
+    samples: [Sample; MOST_SAMPLES],
     length: usize,
     step: Duration,
 }
@@ -39,7 +45,7 @@ struct Series {
 impl Series {
     fn new(step: Duration) -> Series {
         Series {
-            samples: [Sample::default(); 72],
+            samples: [Sample::default(); MOST_SAMPLES],
             length: 0,
             step,
         }
@@ -135,15 +141,19 @@ impl Growth {
     }
 
     /// Until `bytes` are reached at the rate of the last minute or so: least squares over what
-    /// there is of it.
+    /// there is of it. `None` too when it did not grow throughout: what rose once stays where it is.
     pub(super) fn long_time_left(&self, bytes: u64) -> Option<Duration> {
         let last = self.last?;
-        let series = if self.far.length >= 5 {
+        let series = if self.far.length >= FEWEST {
             &self.far
         } else {
             &self.near
         };
-        until(bytes, last, least_squares(series.get()))
+        let samples = series.get();
+        if !grows_throughout(samples) {
+            return None;
+        }
+        until(bytes, last, least_squares(samples))
     }
 
     pub(super) fn is_falling(&self, limit: u64) -> bool {
@@ -170,6 +180,44 @@ fn until(bytes: u64, from: Sample, rate: f64) -> Option<Duration> {
     }
     // A rate so small that the time does not fit is none.
     Duration::try_from_secs_f64(bytes.saturating_sub(from.bytes) as f64 / rate).ok()
+}
+
+/// Whether the figure rose from the first third to the middle one, and from there to the last, both times
+/// by more than twice the standard error of the difference.
+///
+/// A single step is in one of the two alone, wherever it is. The thirds are compared by their medians,
+/// whose standard error is 1.25 σ / √n; σ is 1.48 times the median distance from the line that the growth
+/// would have: both as for the normal distribution, and neither minds a single peak.
+fn grows_throughout(samples: &[Sample]) -> bool {
+    let count = samples.len() / 3;
+    if samples.len() < FEWEST {
+        return false;
+    }
+    let third = |begin: usize| &samples[begin..begin + count];
+    let last = samples.len() - count;
+    let [first, middle, last] = [0, last / 2, last].map(third);
+    let [low, between, high] =
+        [first, middle, last].map(|third| median(third, |_, sample| sample.bytes as f64));
+    let step = (high - low) / (samples.len() - count) as f64;
+    let error = |third: &[Sample]| {
+        let beside = |place: usize, sample: &Sample| sample.bytes as f64 - step * place as f64;
+        let line = median(third, beside);
+        let distance = median(third, |place, sample| (beside(place, sample) - line).abs());
+        1.25 * 1.48 * distance / (count as f64).sqrt()
+    };
+    let [before, amid, after] = [first, middle, last].map(error);
+    between - low > 2.0 * before.hypot(amid) && high - between > 2.0 * amid.hypot(after)
+}
+
+/// Of a third of a series at most.
+fn median(samples: &[Sample], of: impl Fn(usize, &Sample) -> f64) -> f64 {
+    let mut values = [0.0; MOST_SAMPLES / 3];
+    let values = &mut values[..samples.len()];
+    for (place, sample) in samples.iter().enumerate() {
+        values[place] = of(place, sample);
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// The slope that leaves the least squares, in bytes a second.
@@ -216,6 +264,50 @@ mod tests {
         growth.see(ms(200), 9100);
         growth.see(ms(250), 9300);
         assert!((growth.soon() - 100.0).abs() < 1.0);
+    }
+
+    /// What is left at these figures, one a second, at each second from the 20th on.
+    fn seconds_left(bytes: impl Fn(u64) -> f64) -> Vec<Option<u64>> {
+        let mut growth = Growth::new(ms(1000));
+        let left = |second: u64| {
+            growth.see(ms(second * 1000), bytes(second) as u64);
+            growth.long_time_left(1_000_000).map(|left| left.as_secs())
+        };
+        (0..600).map(left).skip(20).collect()
+    }
+
+    /// From -0.5 to 0.5, the same in every run.
+    fn noise(second: u64) -> f64 {
+        let mixed = (second + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+    }
+
+    #[test]
+    fn a_step_and_noise_are_no_growth_and_a_leak_under_noise_is() {
+        let step = |second| if second < 200 { 600_000.0 } else { 820_000.0 };
+        assert!(seconds_left(step).iter().all(Option::is_none));
+        let noisy = |second| 820_000.0 + 20_000.0 * noise(second);
+        assert!(seconds_left(noisy).iter().all(Option::is_none));
+        let noisy_step = |second| step(second) + 20_000.0 * noise(second);
+        assert!(seconds_left(noisy_step).iter().all(Option::is_none));
+        // 500 a second under noise of 20,000.
+        let leak = |second| 500_000.0 + 500.0 * second as f64 + 20_000.0 * noise(second);
+        let left = &seconds_left(leak)[60..];
+        let known: Vec<u64> = left.iter().flatten().copied().collect();
+        assert!(
+            known.len() > left.len() * 9 / 10,
+            "{} of {}",
+            known.len(),
+            left.len()
+        );
+        for (second, left) in left.iter().enumerate() {
+            let truth = 1_000 - 80 - second as u64;
+            assert!(
+                left.is_none_or(|left| left.abs_diff(truth) < truth / 2),
+                "{left:?} of {truth}"
+            );
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// An action that takes longer than this hangs.
 const HANGS: Duration = Duration::from_secs(5);
 
+/// The rate of the last moment says nothing of a time that is further away than this.
+const SIGHT: Duration = Duration::from_secs(15);
+
 /// From here on, and rising, no other reason counts.
 const EDGE: f64 = 0.97;
 
@@ -56,6 +59,15 @@ impl Case<'_> {
     /// The drill that alone carries the figure over the line.
     fn drill(&self) -> Option<Drilled> {
         self.sight.drill.filter(|_| self.real_pressure < self.line)
+    }
+
+    /// By the level; where a drill makes up more than there is, but not the restart, by the figure alone.
+    fn is_critical(&self) -> bool {
+        if self.pressure > self.real_pressure && self.drill().is_none() {
+            self.real_pressure >= self.policy.levels.critical.enter
+        } else {
+            self.level == Level::Critical
+        }
     }
 }
 
@@ -102,13 +114,18 @@ impl Judgement {
             self.judged = None;
         }
         let above_since = *self.above_since.get_or_insert(now);
-        let left = case.growth.time_left(case.sight.limit);
         let patience = case.policy.drain_deadline + LAST_MOMENT;
-        let is_urgent = case.growth.is_rising()
-            && left.is_some_and(|left| left <= patience.max(Duration::from_secs(5)));
-        let is_critical = case.level == Level::Critical;
+        let within = |left: Option<Duration>, time| left.filter(|&left| left <= time);
+        // At the rate of this moment, which tells of the next seconds, or of the last minute.
+        let next = case.growth.time_left(case.sight.limit);
+        let soon = within(next, patience.clamp(Duration::from_secs(5), SIGHT));
+        let in_time =
+            soon.or_else(|| within(case.growth.long_time_left(case.sight.limit), patience));
+        let is_urgent = case.growth.is_rising() && in_time.is_some();
+        let left = in_time.or(next);
+        let is_critical = case.is_critical();
 
-        let at_edge = case.growth.is_rising() && case.pressure >= EDGE;
+        let at_edge = case.growth.is_rising() && case.real_pressure >= EDGE;
         let has_optimised = self.optimised.is_some_and(|began| began >= self.entered);
         let hangs = case
             .sight
@@ -130,9 +147,11 @@ impl Judgement {
             }
         }
         let verdict = match self.reasons_against(&case, is_urgent, is_critical, at_edge) {
-            Err(Some(why)) => Verdict::Withheld(why),
-            Err(None) => Verdict::NotDue,
             Ok(()) => self.plan(&case, is_urgent, left),
+            Err(why) => {
+                self.planned = None;
+                why.map_or(Verdict::NotDue, Verdict::Withheld)
+            }
         };
         self.judged = Some((now, verdict));
         verdict

@@ -289,6 +289,78 @@ fn a_drill_hides_no_restart_that_is_really_due() {
 }
 
 #[test]
+fn a_drill_makes_no_restart_due_that_is_rightly_withheld() {
+    for pressure in [0.85, 0.95, 0.99] {
+        let mut run = Simulation::new(policy());
+        run.control.ready();
+        run.look(mib(20.0));
+        run.drill = Some(Drilled {
+            pressure,
+            restarts: true,
+        });
+        // Above the line and flat.
+        let bytes = mib(420.0);
+        while run.now < Duration::from_secs(600) {
+            let verdict = run.look(bytes).restart;
+            let remains = matches!(verdict, Verdict::Withheld(Withheld::TimeRemains { .. }));
+            assert!(
+                remains || verdict == Verdict::NotDue,
+                "{verdict:?} at {pressure}"
+            );
+        }
+    }
+}
+
+/// An index that is loaded, say.
+#[test]
+fn a_step_above_the_line_is_left_to_time() {
+    for before in [0.0, 2.0, 30.0, 300.0] {
+        let mut run = Simulation::new(policy());
+        run.control.ready();
+        run.look(mib(20.0));
+        let bytes = |at: f64| if at < before { mib(300.0) } else { mib(420.0) };
+        while run.now < Duration::from_secs(1000) {
+            let verdict = run.look(bytes(run.now.as_secs_f64())).restart;
+            let is_due = matches!(verdict, Verdict::Due { .. });
+            assert!(!is_due, "{verdict:?} at {:?}, step at {before}", run.now);
+        }
+    }
+}
+
+#[test]
+fn a_long_drain_makes_no_peak_urgent_and_a_leak_in_time() {
+    let patient = Policy {
+        drain_deadline: Duration::from_secs(600),
+        ..policy()
+    };
+    // A request takes 4 MiB within a second, above the line.
+    let mut run = Simulation::new(patient);
+    run.control.ready();
+    run.look(mib(20.0));
+    let peak = |at: f64| {
+        let request = if (100.0..103.0).contains(&at) {
+            at - 100.0
+        } else {
+            0.0
+        };
+        mib(407.0 + 4.0 * request.min(1.0))
+    };
+    assert_eq!(run.verdict(200, peak), None);
+    // A leak that leaves five minutes at the line is restarted there, not at the critical one.
+    let mut run = Simulation::new(patient);
+    run.control.ready();
+    run.look(mib(20.0));
+    let leak = |at: f64| mib(200.0 + at / 3.0);
+    let (at, verdict) = run.verdict(2000, leak).unwrap();
+    assert!(
+        matches!(verdict, Verdict::Due { left: Some(_) }),
+        "{verdict:?}"
+    );
+    let share = leak(at) as f64 / LIMIT as f64;
+    assert!((0.80..0.81).contains(&share), "{share}");
+}
+
+#[test]
 fn what_a_drill_pretended_does_not_count_as_sustained() {
     let mut run = Simulation::new(Policy {
         horizon: Duration::MAX,
