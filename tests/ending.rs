@@ -9,6 +9,7 @@ mod roles;
 
 use plimsoll::{Drain, Drill, EventKind, Monitor, Plimsoll, Restart, RestartError, Withheld};
 use roles::{account, builder, command, remembered, run, say, started, wait_for};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,9 @@ fn role() {
         "ends" => ends(&folder),
         "stops" => stops(&folder),
         "asks" => asks(&folder),
+        "forbids" => forbids(&folder),
+        "closes" => closes(&folder),
+        "moves" => moves(&folder),
         "signalled" => signalled(&folder),
         other => panic!("no such role: {other}"),
     }
@@ -89,6 +93,56 @@ fn stops(folder: &Path) {
     drop(draining.token.lock().unwrap().take());
     assert_eq!(remembered(folder), 0);
     say(folder, "ends by itself");
+}
+
+/// Whoever operates it takes restarts out of the policy while one drains.
+fn forbids(folder: &Path) {
+    let draining = draining(folder);
+    let mut policy = draining.monitor.policy();
+    policy.how = None;
+    draining.monitor.set_policy(policy).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while draining.monitor.is_draining() {
+        assert!(Instant::now() < deadline, "it goes on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(draining.token.lock().unwrap().take());
+    assert_eq!(draining.monitor.restart(), RestartError::NotConfigured);
+    assert_eq!(remembered(folder), 0);
+    say(folder, "goes on");
+}
+
+/// Sockets that would be handed over are not kept open by a program that ends.
+fn closes(folder: &Path) {
+    let (monitor, _) = started(builder(folder));
+    let listening = || {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        monitor.hand_over("web", &socket).unwrap();
+        let address = socket.local_addr().unwrap();
+        drop(socket);
+        address
+    };
+    let before = listening();
+    assert!(TcpStream::connect(before).is_ok());
+    monitor.ending();
+    for address in [before, listening()] {
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+    say(folder, "closed");
+}
+
+/// Goes into another folder after the monitor has begun.
+fn moves(folder: &Path) {
+    say(folder, &format!("{} before", remembered(folder)));
+    std::env::set_current_dir(folder).unwrap();
+    let (monitor, _) = started(builder(folder).state_file("state").restart_budget(1));
+    let elsewhere = folder.join("elsewhere");
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    std::env::set_current_dir(&elsewhere).unwrap();
+    if remembered(folder) == 0 {
+        panic!("not restarted: {}", monitor.restart());
+    }
 }
 
 /// A request that is waited for waits for an answer of the monitor's.
@@ -180,6 +234,26 @@ fn a_monitor_that_is_stopped_while_a_restart_drains_does_not_restart() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("stops", folder.path());
     assert_eq!(account, ["image", "ends by itself"]);
+}
+
+#[test]
+fn a_restart_that_drains_is_called_off_when_restarts_are_not_wanted_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("forbids", folder.path());
+    assert_eq!(account, ["image", "goes on"]);
+}
+
+#[test]
+fn what_a_program_that_ends_has_closed_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run("closes", folder.path()), ["image", "closed"]);
+}
+
+#[test]
+fn a_state_file_stays_where_it_is_when_the_program_changes_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("moves", folder.path());
+    assert_eq!(account, ["image", "0 before", "image", "1 before"]);
 }
 
 #[test]

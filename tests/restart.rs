@@ -56,6 +56,7 @@ fn role() {
         "full_heap" => full_heap(&folder),
         "leak" => leak(&folder),
         "scheduled" => scheduled(&folder),
+        "blocking" => blocking(&folder),
         "high_start" => high_start(&folder),
         other => panic!("no such role: {other}"),
     }
@@ -190,6 +191,32 @@ fn scheduled(folder: &Path) {
     leak(folder);
 }
 
+/// Restarts itself as often as the budget allows, from a monitor that was started where all signals were
+/// blocked, on a thread that is bound to a processor. Says what the main thread has.
+fn blocking(folder: &Path) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let has = |name: &&str| name.starts_with("SigBlk:") || name.starts_with("Cpus_allowed:");
+    let lines: Vec<_> = status.lines().filter(has).collect();
+    say(
+        folder,
+        &format!("main: {}", lines.join(" ").replace('\t', " ")),
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: all zero is a valid set of either kind; both are filled before they are used.
+            unsafe {
+                let mut all: libc::sigset_t = std::mem::zeroed();
+                libc::sigfillset(&mut all);
+                libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+                let mut one: libc::cpu_set_t = std::mem::zeroed();
+                libc::CPU_SET(0, &mut one);
+                libc::sched_setaffinity(0, size_of_val(&one), &one);
+            }
+            leak(folder);
+        });
+    });
+}
+
 fn leak(folder: &Path) {
     let (monitor, mut events) = started(builder(folder));
     let kept = fill(0.96);
@@ -264,6 +291,19 @@ fn the_new_image_is_scheduled_as_the_old_one_was() {
         .collect();
     println!("the main thread of four images: {seen:?}");
     assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|line| *line == seen[0]), "{seen:?}");
+}
+
+#[test]
+fn the_new_image_blocks_the_signals_and_has_the_processors_of_the_old_ones_main_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("blocking", folder.path());
+    let seen: Vec<_> = account
+        .iter()
+        .filter(|line| line.starts_with("main"))
+        .collect();
+    println!("four images: {seen:?}");
+    assert_eq!(seen.len(), 4, "{account:?}");
     assert!(seen.iter().all(|line| *line == seen[0]), "{seen:?}");
 }
 

@@ -19,7 +19,6 @@ pub(super) enum Command {
     Restart(Sender<RestartError>),
     Drill(Drill),
     Policy(Policy, Sender<()>),
-    Stop,
 }
 
 /// An answer that has not come yet, for who must not wait for it: an asynchronous task.

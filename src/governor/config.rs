@@ -236,7 +236,8 @@ impl MonitorBuilder {
 
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
     /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
-    /// A path of at most 360 bytes, which needs no memory of the heap to be opened.
+    /// A path of at most 360 bytes from the root on, which needs no memory of the heap to be opened; a
+    /// relative one is taken from the folder that the process is in when the monitor starts.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
         self.state_file = Some(path.into());
         self
@@ -287,6 +288,13 @@ impl MonitorBuilder {
         self.faults()
     }
 
+    /// The state file's place from the root on: a program may change its folder later. Where it is in
+    /// none, as it was given.
+    pub(super) fn state_path(&self) -> Option<PathBuf> {
+        let path = self.state_file.as_ref()?;
+        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+    }
+
     /// Every setting that makes no sense.
     pub(super) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
@@ -314,7 +322,7 @@ impl MonitorBuilder {
                 "at most 100,000 samples",
             );
         }
-        let path = self.state_file.as_ref();
+        let path = self.state_path();
         if let Some(length) = path.map(|path| path.as_os_str().len())
             && length > LONGEST_PATH
         {
@@ -391,7 +399,10 @@ mod tests {
 
     #[test]
     fn a_path_that_would_be_allocated_for_is_named() {
-        let of = |length| MonitorBuilder::default().state_file("x".repeat(length));
+        let of = |length: usize| {
+            let path = format!("/{}", "x".repeat(length - 1));
+            MonitorBuilder::default().state_file(path)
+        };
         let said = StartError::Config(of(361).faults()).to_string();
         assert_eq!(
             said,

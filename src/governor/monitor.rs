@@ -7,7 +7,7 @@ use super::announce::Announcer;
 use super::claim::{self, Claim};
 use super::command::{Command, CommandError, Pending, PolicyError, RestartError, Rows};
 use super::config::MonitorBuilder;
-use super::control::{Mode, Plan};
+use super::control::{Mode, NEAR_INTERVAL, Plan};
 use super::drill::Drill;
 use super::error::StartError;
 use super::event::{Bus, EarlyWake, Fault};
@@ -27,7 +27,7 @@ use super::worker::Worker;
 use crate::allocator::{alarm, local, total};
 use crate::figures::{LimitReader, ProcessFigures, Roots};
 use crate::trend::Verdict;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -56,8 +56,9 @@ use std::time::{Duration, Instant, SystemTime};
 ///
 /// There is one at most in a process, because there is one line. Dropping the handle stops it, and so does
 /// [`stop`](Self::stop) while others have it too.
-/// In the child of a fork there is none: the child's copy of the handle answers figures, refuses
-/// commands, and does not keep a new one from being started.
+/// In the child of a fork there is none: the child's copy of the handle refuses commands, and does not
+/// keep a new one from being started. What was last seen must not be asked of it there: a thread of
+/// the parent may have held the lock when it forked.
 ///
 /// To be shared behind an [`Arc`]. A method that says nothing of its cost takes a lock for as long as a
 /// copy lasts.
@@ -65,7 +66,6 @@ pub struct Monitor {
     shared: Arc<Shared>,
     commands: Sender<Command>,
     threads: Mutex<Threads>,
-    is_stopped: AtomicBool,
     roots: Roots,
     mode: Mode,
     /// Whether restarts before this image are known.
@@ -74,6 +74,9 @@ pub struct Monitor {
     /// [`local::forks`] when it started.
     home: u64,
 }
+
+/// For so long the rows of a round are waited for: a purge of hundreds of GiB.
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
 
 /// The monitor's threads, as far as they have been started and not been stopped.
 #[derive(Default)]
@@ -135,9 +138,10 @@ impl Monitor {
             LimitReader::new(builder.roots.clone(), builder.limit).map_err(StartError::Figures)?;
         let limit = limits.read().map_err(StartError::Figures)?;
         ProcessFigures::read(&builder.roots).map_err(StartError::Figures)?;
+        let state_file = builder.state_path();
         let budget = builder.policy.budget_per_hour;
         let (state, set_aside) =
-            State::open(builder.state_file.clone(), budget).map_err(StartError::State)?;
+            State::open(state_file.clone(), budget).map_err(StartError::State)?;
         let wrong_state = set_aside.map(|error| {
             if state.is_writable() {
                 tracing::warn!(%error, "the state file cannot be believed and is set aside");
@@ -189,6 +193,7 @@ impl Monitor {
             draining_now: AtomicBool::new(false),
             shedding: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
         });
         for cache in builder.caches {
             shared.caches.add(cache);
@@ -201,13 +206,13 @@ impl Monitor {
             events: shared.bus.subscribe(),
             callbacks: builder.callbacks,
             drain: builder.drain,
-            state_file: builder.state_file,
+            state_file,
         };
         let watch = Watch::new(
             Arc::clone(&shared),
             inbox,
             Line {
-                jobs: jobs.clone(),
+                jobs,
                 outcomes: results,
             },
             limits,
@@ -233,7 +238,6 @@ impl Monitor {
             shared: Arc::clone(&shared),
             commands,
             threads: Mutex::default(),
-            is_stopped: AtomicBool::new(false),
             roots: builder.roots.clone(),
             mode: builder.mode,
             is_kept,
@@ -270,11 +274,12 @@ impl Monitor {
     /// to. Told to the service manager as `READY=1`, if there is one. Without it the start is over
     /// when the figure has been flat for 5 seconds, or after a minute.
     pub fn ready(&self) {
+        if !self.is_running() {
+            return;
+        }
         self.shared.is_ready.store(true, Ordering::Release);
         lock(&self.shared.notifier).ready();
-        if self.is_home()
-            && let Some(watch) = lock(&self.threads).of(Whom::Watch)
-        {
+        if let Some(watch) = lock(&self.threads).of(Whom::Watch) {
             watch.unpark();
         }
     }
@@ -307,7 +312,12 @@ impl Monitor {
         name: &str,
         socket: &impl std::os::fd::AsFd,
     ) -> Result<(), std::io::Error> {
-        lock(&self.shared.listeners).add(name, socket.as_fd())
+        let mut listeners = lock(&self.shared.listeners);
+        // Looked at under the lock, under which they are let go.
+        if self.shared.is_ending() {
+            return Ok(());
+        }
+        listeners.add(name, socket.as_fd())
     }
 
     /// Begins a drill, in place of one that lasts. Comes back at once; [`Drill`] has an example.
@@ -379,21 +389,23 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// When the monitor does not run here or only observes, when an action hangs, and from inside
-    /// [`Shrink::shrink`].
+    /// When the monitor does not run here or only observes, when it takes longer than a minute (it goes
+    /// on all the same), and from inside [`Shrink::shrink`].
     ///
     /// # Cost
     ///
     /// Waits until all are done: a purge takes some 70 to 110 ms for each GiB that it gives back.
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let pending = self.begin_optimise()?;
-        let rows = pending.0.recv().map_err(|_| {
-            if self.is_running() {
-                CommandError::Busy
-            } else {
-                CommandError::NotRunning
+        let deadline = Instant::now() + LONGEST_ROUND;
+        let rows = loop {
+            match pending.0.recv_timeout(NEAR_INTERVAL) {
+                Ok(rows) => break rows,
+                Err(_) if !self.is_running() => return Err(CommandError::NotRunning),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(_) => return Err(CommandError::Busy),
             }
-        })?;
+        };
         Ok(rows.into_iter().flatten().collect())
     }
 
@@ -461,12 +473,14 @@ impl Monitor {
     /// restart that waits for what is under way is called off. Of one that is stopped already, or is just
     /// being stopped, it does nothing, and so in the child of a fork.
     pub fn stop(&self) {
-        if !self.is_running() || self.is_stopped.swap(true, Ordering::AcqRel) {
+        if !self.is_home() || self.shared.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
         self.shared.call_off_restarts();
-        let _ = self.command(Command::Stop);
         let threads = std::mem::take(&mut *lock(&self.threads));
+        if let Some(watch) = threads.of(Whom::Watch) {
+            watch.unpark();
+        }
         if threads.is_rung {
             alarm::uninstall();
         }
@@ -490,7 +504,7 @@ impl Monitor {
     /// Whether it runs in this process and has not been told to stop.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.is_home() && !self.is_stopped.load(Ordering::Acquire)
+        self.is_home() && !self.shared.is_stopped()
     }
 
     fn is_home(&self) -> bool {
@@ -528,9 +542,13 @@ impl Monitor {
         }
         let watch = lock(&self.threads).of(Whom::Watch).cloned();
         let watch = watch.ok_or(CommandError::NotRunning)?;
+        // Never waits: one that comes on an asynchronous worker would hold it up.
         self.commands
-            .send(command)
-            .map_err(|_| CommandError::NotRunning)?;
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => CommandError::Busy,
+                TrySendError::Disconnected(_) => CommandError::NotRunning,
+            })?;
         watch.unpark();
         Ok(())
     }

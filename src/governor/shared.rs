@@ -5,6 +5,7 @@ use super::diagnosis::Diagnosis;
 use super::event::{Bus, EarlyWake};
 use super::history::History;
 use super::ledger::Ledger;
+use super::lock::lock;
 use super::policy::Policy;
 use super::restart::{Draining, Listeners, Notifier, RestartRecord, Withheld};
 use super::status::Summary;
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub(super) shedding: AtomicBool,
     /// Set once: there is no restart any more.
     pub(super) ending: AtomicBool,
+    /// The monitor's threads are to end.
+    pub(super) stopped: AtomicBool,
 }
 
 impl Shared {
@@ -60,10 +63,16 @@ impl Shared {
         self.started.elapsed()
     }
 
-    /// No restart from now on, and none that waits for what is under way.
+    /// No restart from now on, and none that waits for what is under way: nothing is handed over, and
+    /// what the program closes is closed.
     pub(super) fn call_off_restarts(&self) {
         self.ending.store(true, Ordering::SeqCst);
         self.draining.look();
+        lock(&self.listeners).let_go();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     pub(super) fn is_ending(&self) -> bool {

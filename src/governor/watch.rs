@@ -82,6 +82,8 @@ pub(super) struct Watch {
     owed: Owed,
     /// Since when the worker is at a round that a level asked for.
     busy_since: Option<Duration>,
+    /// Since then a round that is due finds no room in its line.
+    full_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
     leak: LeakWatch,
     /// When a leak reaches the lowest line.
@@ -89,7 +91,6 @@ pub(super) struct Watch {
     /// Who asked for a restart and waits for what comes of it.
     asked: Vec<Sender<RestartError>>,
     failures: Failures,
-    stopped: bool,
     /// The reason for which a restart was last withheld, so that it is said once.
     withheld: Option<Withheld>,
     refused: u64,
@@ -143,12 +144,12 @@ impl Watch {
             settings,
             owed: Owed::default(),
             busy_since: None,
+            full_since: None,
             drill: None,
             leak,
             line_ahead: None,
             asked: Vec::with_capacity(MOST_ASKED),
             failures: Failures::default(),
-            stopped: false,
             withheld: None,
             refused: heap().failed_allocations(),
             limit_unreadable: false,
@@ -188,11 +189,10 @@ impl Watch {
         if self.shared.is_ready.load(Ordering::Acquire) {
             self.control.ready();
         }
-        while !self.stopped
+        while !self.shared.is_stopped()
             && let Ok(command) = self.inbox.try_recv()
         {
             match command {
-                Command::Stop => self.stopped = true,
                 Command::Optimise(reply) => {
                     let round = Round {
                         level: self.control.level().max(Level::Optimise),
@@ -220,7 +220,11 @@ impl Watch {
                 }
             }
         }
-        if self.stopped { Next::Stop } else { Next::GoOn }
+        if self.shared.is_stopped() {
+            Next::Stop
+        } else {
+            Next::GoOn
+        }
     }
 
     fn take_policy(&mut self, policy: Policy) {
@@ -318,7 +322,7 @@ impl Watch {
                 pressure: drill.pressure(),
                 restarts: drill.restarts(),
             }),
-            busy_since: self.busy_since,
+            busy_since: self.busy_since.or(self.full_since),
             line_ahead: self.line_ahead,
         };
         let past = Past {
@@ -402,8 +406,11 @@ impl Watch {
                 forced: false,
                 reply: None,
             };
+            let now = self.shared.uptime();
             if self.worker.jobs.try_send(Job::Optimise(round)).is_ok() {
-                self.busy_since = Some(self.shared.uptime());
+                (self.busy_since, self.full_since) = (Some(now), None);
+            } else {
+                self.full_since.get_or_insert(now);
             }
         }
         self.decide_restart(reading, orders);
@@ -431,7 +438,13 @@ impl Watch {
 
     fn decide_restart(&mut self, reading: &Reading, orders: &Orders) {
         match orders.restart {
-            Verdict::NotDue => {}
+            Verdict::NotDue => {
+                // Below the line there is nothing to withhold.
+                let line = self.control.policy().levels.restart.enter;
+                if orders.pressure.value() < line {
+                    self.set_withheld(None);
+                }
+            }
             Verdict::Due { .. } if self.settings.mode == Mode::DryRun => {
                 self.withhold(Withheld::DryRun);
             }

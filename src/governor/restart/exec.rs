@@ -76,6 +76,7 @@ impl Image {
             Ok(moved) => moved,
             Err(error) => return code(error),
         };
+        let inherited = super::inherited::Inherited::from_main_thread();
         // The program's file may have been replaced or removed since: then the one we run from.
         for program in [self.program.as_c_str(), c"/proc/self/exe"] {
             // SAFETY: program, arguments and variables are NUL-terminated and outlive the call, and
@@ -90,6 +91,7 @@ impl Image {
             }
         }
         let failed = code(io::Error::last_os_error());
+        inherited.put_back();
         moved.undo();
         failed
     }

@@ -99,6 +99,12 @@ impl Listeners {
         Ok(())
     }
 
+    /// Closes the copies.
+    pub(in crate::governor) fn let_go(&mut self) {
+        self.sockets.clear();
+        self.variables.clear();
+    }
+
     pub(super) fn variables(&self) -> &[std::ffi::CString] {
         &self.variables
     }
@@ -209,4 +215,6 @@ impl Listeners {
         let _: fn() -> io::Result<()> = || Ok(());
         Listeners
     }
+
+    pub(in crate::governor) fn let_go(&mut self) {}
 }

@@ -12,6 +12,7 @@
 
 mod drain;
 mod exec;
+mod inherited;
 mod listeners;
 mod notify;
 mod signals;

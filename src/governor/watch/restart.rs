@@ -54,10 +54,10 @@ impl Failures {
 /// How a drain ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Drained {
-    /// All is answered, or there is no more time.
-    GoOn,
-    /// The program is about to end by itself.
-    CalledOff,
+    /// All is answered, or there is no more time. Whether memory is refused by then.
+    GoOn { starved: bool },
+    /// The program is about to end by itself, or restarts are not wanted any more.
+    CalledOff(RestartError),
 }
 
 impl Watch {
@@ -107,8 +107,8 @@ impl Watch {
         }
         let drained = self.drain(reading, record, left);
         let error = match drained {
-            Drained::GoOn => self.try_to(how, reading.starved),
-            Drained::CalledOff => RestartError::Ending,
+            Drained::GoOn { starved } => self.try_to(how, starved),
+            Drained::CalledOff(why) => why,
         };
         // What cannot be struck out on the disk counts here as well.
         if self.state.withdraw().is_err() {
@@ -118,7 +118,10 @@ impl Watch {
         if error == RestartError::Ending {
             self.withhold(Withheld::Ending);
         }
-        lock(&self.shared.notifier).ready();
+        // As it was before: a start that is not over is not ready for that.
+        if self.shared.is_ready.load(Ordering::Acquire) {
+            lock(&self.shared.notifier).ready();
+        }
         error
     }
 
@@ -150,15 +153,17 @@ impl Watch {
         if caught.is_some() && !starved {
             std::thread::sleep(LAST_WORD);
         }
+        // Who has restarts called off lets the listeners go under their lock.
+        let listeners = lock(&self.shared.listeners);
         let failed = if self.shared.is_ending() {
             None
         } else {
             if let Some(slices) = self.slices {
                 slices.put_back();
             }
-            let listeners = lock(&self.shared.listeners);
             Some(self.image.restart(how, &listeners))
         };
+        drop(listeners);
         if let Some(caught) = caught {
             caught.put_back();
         }
@@ -189,7 +194,8 @@ impl Watch {
         if let Some(left) = left {
             most = most.min(left / 2);
         }
-        if reading.starved {
+        let mut starved = reading.starved;
+        if starved {
             most = Duration::ZERO;
         }
         let deadline = Instant::now() + most;
@@ -209,19 +215,23 @@ impl Watch {
             }
             // A request that is waited for may itself wait for an answer of ours.
             if self.take_commands().is_stop() || self.shared.is_ending() {
-                return Drained::CalledOff;
+                return Drained::CalledOff(RestartError::Ending);
+            }
+            if self.control.policy().how != Some(record.how) {
+                return Drained::CalledOff(RestartError::NotConfigured);
             }
             let before = reading.held.heap_bytes.max(reading.held.resident_bytes);
-            let held = self.read().held;
-            let most = held.heap_bytes.max(held.resident_bytes);
-            if most > before && most as f64 >= EDGE * self.limit.bytes as f64 {
+            let now = self.read();
+            let most = now.held.heap_bytes.max(now.held.resident_bytes);
+            starved |= now.starved;
+            if starved || (most > before && most as f64 >= EDGE * self.limit.bytes as f64) {
                 break;
             }
         }
         if self.shared.is_ending() {
-            Drained::CalledOff
+            Drained::CalledOff(RestartError::Ending)
         } else {
-            Drained::GoOn
+            Drained::GoOn { starved }
         }
     }
 }

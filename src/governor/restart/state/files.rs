@@ -38,12 +38,14 @@ pub(super) fn replace(file: &Files, bytes: &[u8]) -> io::Result<()> {
     beside.sync_all()?;
     drop(beside);
     std::fs::rename(&file.beside, &file.path)?;
-    // The rename itself reaches the disk with the folder.
+    // It is there for whoever looks. The rename itself reaches the disk with the folder: not where that
+    // may not be read, and then only a machine that dies in the next seconds forgets it.
     let folder = match file.path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all())
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 /// Options for a file that only its owner may read.

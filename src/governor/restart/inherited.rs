@@ -1,0 +1,181 @@
+//! What the new image's main thread has from the thread that calls `execve`: the signals that it blocks,
+//! and the processors that it may run on.
+//!
+//! The monitor's thread has both from whoever started it, perhaps in a moment in which all signals were
+//! blocked, or from a thread that is bound to a processor. The new image is to begin as the main thread
+//! of this one is: so both are taken over from there just before, and put back if nothing comes of it.
+//! (How it is scheduled, see [`latency`](crate::governor::latency).) Nothing here allocates.
+
+/// What the calling thread had before.
+#[cfg(target_os = "linux")]
+pub(super) struct Inherited {
+    blocked: Option<libc::sigset_t>,
+    processors: Option<Processors>,
+}
+
+/// A set of 8,192 processors: the kernel builds for so many at the most.
+#[cfg(target_os = "linux")]
+type Processors = [u64; 128];
+
+#[cfg(target_os = "linux")]
+impl Inherited {
+    /// As the main thread has it; what cannot be found out stays as it is.
+    pub(super) fn from_main_thread() -> Inherited {
+        let main = std::process::id();
+        let processors = processors(main as libc::pid_t).and_then(|of_main| {
+            let own = processors(0)?;
+            run_on(&of_main);
+            Some(own)
+        });
+        let blocked = blocked(main).and_then(|of_main| block(&of_main));
+        Inherited {
+            blocked,
+            processors,
+        }
+    }
+
+    pub(super) fn put_back(self) {
+        if let Some(blocked) = self.blocked {
+            block(&blocked);
+        }
+        if let Some(processors) = self.processors {
+            run_on(&processors);
+        }
+    }
+}
+
+/// The processors that a thread may run on, of this process; 0 is the calling one.
+#[cfg(target_os = "linux")]
+fn processors(thread: libc::pid_t) -> Option<Processors> {
+    let mut set: Processors = [0; 128];
+    let (size, start) = (size_of_val(&set), set.as_mut_ptr());
+    // SAFETY: the kernel writes at most `size` bytes to the set.
+    let written = unsafe { libc::syscall(libc::SYS_sched_getaffinity, thread, size, start) };
+    (written > 0).then_some(set)
+}
+
+#[cfg(target_os = "linux")]
+fn run_on(set: &Processors) {
+    // SAFETY: the kernel reads `size` bytes of the set.
+    unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            0,
+            size_of_val(set),
+            set.as_ptr(),
+        )
+    };
+}
+
+/// Blocks these signals and no others on the calling thread. Answers those that it blocked before.
+#[cfg(target_os = "linux")]
+fn block(set: &libc::sigset_t) -> Option<libc::sigset_t> {
+    // SAFETY: all zero is a valid set; it is written before it is read.
+    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both are sets of this frame's.
+    let failed = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set, &mut before) };
+    (failed == 0).then_some(before)
+}
+
+/// What a thread blocks, as the kernel tells it: only a thread itself can ask otherwise.
+#[cfg(target_os = "linux")]
+fn blocked(thread: u32) -> Option<libc::sigset_t> {
+    use std::io::Write;
+    let mut path = [0u8; 64];
+    write!(&mut path[..63], "/proc/self/task/{thread}/status").ok()?;
+    let mut text = [0u8; 4096];
+    // SAFETY: the path ends with a zero; the buffer has so many bytes.
+    let length = unsafe {
+        let file = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return None;
+        }
+        let length = libc::read(file, text.as_mut_ptr().cast(), text.len());
+        libc::close(file);
+        length
+    };
+    let text = text.get(..usize::try_from(length).ok()?)?;
+    parse(text)
+}
+
+#[cfg(target_os = "linux")]
+fn parse(status: &[u8]) -> Option<libc::sigset_t> {
+    let line = status
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"SigBlk:"))?;
+    let digits = std::str::from_utf8(line.trim_ascii()).ok()?;
+    let bits = u64::from_str_radix(digits, 16).ok()?;
+    // SAFETY: all zero is a valid set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for place in (0..64).filter(|place| bits >> place & 1 == 1) {
+        // SAFETY: a set of this frame's. Signals that are the C library's own are refused.
+        unsafe { libc::sigaddset(&mut set, place + 1) };
+    }
+    Some(set)
+}
+
+/// Elsewhere another thread's are not to be had.
+#[cfg(not(target_os = "linux"))]
+pub(super) struct Inherited;
+
+#[cfg(not(target_os = "linux"))]
+impl Inherited {
+    pub(super) fn from_main_thread() -> Inherited {
+        Inherited
+    }
+
+    pub(super) fn put_back(self) {}
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn numbers(set: &libc::sigset_t) -> Vec<i32> {
+        // SAFETY: a set that was filled, and numbers of signals.
+        let has = |signal: &i32| unsafe { libc::sigismember(set, *signal) } == 1;
+        (1..=64).filter(has).collect()
+    }
+
+    #[test]
+    fn the_kernels_line_is_read_bit_by_bit() {
+        let text = b"Name:\tx\nSigPnd:\t0000000000000001\nSigBlk:\t0000000000004003\nSigIgn:\t0\n";
+        let set = parse(text).unwrap();
+        assert_eq!(numbers(&set), [libc::SIGHUP, libc::SIGINT, libc::SIGTERM]);
+        for odd in [
+            &b""[..],
+            b"SigBlk:\n",
+            b"SigBlk:\txyz\n",
+            b"SigBlk:\t00000000000000001f\n",
+            b"\xff",
+        ] {
+            let is_odd = parse(odd).is_none_or(|set| numbers(&set).len() == 5);
+            assert!(is_odd, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_takes_over_what_the_main_thread_has_and_puts_back_its_own() {
+        let of_main = blocked(std::process::id()).unwrap();
+        std::thread::spawn(move || {
+            // SAFETY: all zero is a valid set, which is then filled.
+            let all = unsafe {
+                let mut all: libc::sigset_t = std::mem::zeroed();
+                libc::sigfillset(&mut all);
+                all
+            };
+            block(&all).unwrap();
+            // SAFETY: asks for a number.
+            let thread = unsafe { libc::gettid() };
+            let own = || blocked(thread as u32).unwrap();
+            let before = numbers(&own());
+            assert!(before.contains(&libc::SIGTERM));
+            let inherited = Inherited::from_main_thread();
+            assert_eq!(numbers(&own()), numbers(&of_main));
+            inherited.put_back();
+            assert_eq!(numbers(&own()), before);
+        })
+        .join()
+        .unwrap();
+    }
+}
