@@ -305,7 +305,8 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// A name that is empty or not visible ASCII without `:`, or a socket that cannot be copied.
+    /// A name that is empty or not visible ASCII without `:`, or a socket that cannot be copied. A program
+    /// that [ends](Self::ending) hands nothing over: what was kept is closed, and nothing is kept.
     #[cfg(unix)]
     pub fn hand_over(
         &self,
