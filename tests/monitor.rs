@@ -420,6 +420,30 @@ fn a_figure_that_does_not_grow_is_no_reason_to_restart() {
 }
 
 #[test]
+fn below_the_line_nothing_is_withheld_any_more_though_the_level_lasts() {
+    let _alone = alone();
+    let monitor = restarting().start().unwrap();
+    monitor.ready();
+    std::thread::sleep(Duration::from_millis(50));
+    let kept = held(300 * MIB);
+    let above = held(40 * MIB);
+    wait_for(
+        &monitor,
+        "time remains",
+        withheld(|why| matches!(why, Withheld::TimeRemains { .. })),
+    );
+    assert!(monitor.restart_outlook().withheld.is_some());
+    drop(above);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while monitor.restart_outlook().withheld.is_some() {
+        assert!(Instant::now() < deadline, "still withheld");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(monitor.level(), Level::Restart);
+    drop(kept);
+}
+
+#[test]
 fn a_start_above_the_line_says_that_the_threshold_is_too_low() {
     let _alone = alone();
     let kept = held(340 * MIB);

@@ -28,7 +28,7 @@ const LONGEST_PATH: usize = 360;
 /// let monitor = Monitor::builder()
 ///     .restart(Restart::Exec)
 ///     .state_file("service.state")
-///     .on_event(|event| eprintln!("{event:?}"))
+///     .on_event(|event| eprintln!("{}", event.kind))
 ///     .start()?;
 /// # Ok::<(), plimsoll::StartError>(())
 /// ```
@@ -140,15 +140,17 @@ impl MonitorBuilder {
     }
 
     /// How long the figure has to stay above the restart line before a restart, by default 10 s.
-    /// When the limit is seconds away it is not waited for.
+    /// When the limit is seconds away it is not waited for, nor when it is within the
+    /// [drain](Self::drain)'s deadline at the rate of the last minute.
     pub fn sustained(mut self, time: Duration) -> MonitorBuilder {
         self.policy.sustained = time;
         self
     }
 
     /// A limit that at the present rate is further away than this is left to time: no restart
-    /// below the critical line. By default an hour; [`Duration::MAX`] restarts at the line even if
-    /// nothing grows.
+    /// below the critical line. The rate is that of the last minute, or 72 intervals if that is more; what
+    /// did not grow throughout, but at one stroke, has none. By default an hour; [`Duration::MAX`]
+    /// restarts at the line even if nothing grows.
     pub fn restart_horizon(mut self, time: Duration) -> MonitorBuilder {
         self.policy.horizon = time;
         self
@@ -237,7 +239,8 @@ impl MonitorBuilder {
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
     /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
     /// A path of at most 360 bytes from the root on, which needs no memory of the heap to be opened; a
-    /// relative one is taken from the folder that the process is in when the monitor starts.
+    /// relative one is taken from the folder that the process is in when the monitor starts. On a disk of
+    /// this machine: while it is written, before a restart, the monitor does not look.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
         self.state_file = Some(path.into());
         self

@@ -38,7 +38,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What happened.
+/// What happened. As text, a line for people.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum EventKind {

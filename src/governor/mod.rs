@@ -19,7 +19,7 @@
 //! | `ledger` | what was done, and what it gave back |
 //! | `restart` | when, how, and what survives |
 //! | `drill` | a pressure that is made up |
-//! | `event`, `error` | what is said about it, and why it did not start |
+//! | `event`, `words`, `error` | what is said about it, and why it did not start |
 //! | `history` | the last samples |
 //! | `lookout` | what a job sees of the monitor |
 //! | `timeline` | what memory was made of, from seconds to weeks back |
@@ -58,6 +58,7 @@ mod status;
 mod timeline;
 mod wake;
 mod watch;
+mod words;
 mod worker;
 
 pub use actions::{Shrink, give_back, on_thread_park};

@@ -5,7 +5,6 @@ use crate::figures::Signal;
 use crate::governor::{
     ActionKind, Event, EventKind, Held, LedgerRow, Level, Restart, RestartRecord, Skipped,
 };
-use crate::units::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -150,13 +149,12 @@ enum Kind {
 
 impl EventAnswer {
     pub(crate) fn of(event: &Event, clock: Clock) -> EventAnswer {
-        let (kind, words) = told(&event.kind);
         let mut answer = EventAnswer {
             sequence: event.sequence,
             at_unix_seconds: clock.at(event.uptime),
             uptime_seconds: event.uptime.as_secs_f64(),
-            kind,
-            words,
+            kind: kind(&event.kind),
+            words: event.kind.to_string(),
             from: None,
             to: None,
             row: None,
@@ -174,94 +172,21 @@ impl EventAnswer {
     }
 }
 
-fn told(kind: &EventKind) -> (Kind, String) {
-    match kind {
-        EventKind::Started { limit } => (
-            Kind::Started,
-            format!(
-                "the monitor runs, with a limit of {} ({})",
-                Bytes::from(limit.bytes),
-                limit.source
-            ),
-        ),
-        EventKind::Level { from, to, pressure } => {
-            let course = if to > from { "rises" } else { "falls" };
-            let words = format!(
-                "the level {course} from {from} to {to}: {} at {:.1} %",
-                pressure.deciding,
-                100.0 * pressure.value()
-            );
-            (Kind::Level, words)
-        }
-        EventKind::Limit { from, to } => (
-            Kind::Limit,
-            format!(
-                "the limit was {} and is {} ({})",
-                Bytes::from(from.bytes),
-                Bytes::from(to.bytes),
-                to.source
-            ),
-        ),
-        EventKind::Action(row) => {
-            let name = words_of(row.action);
-            let words = match row.skipped {
-                Some(why) => format!("{name}: not carried out, {}", reason(why)),
-                None => format!("{name}: {} given back", Bytes::from(row.given_back_bytes)),
-            };
-            (Kind::Action, words)
-        }
-        EventKind::Diagnosis(found) => (Kind::Diagnosis, found.to_string()),
-        EventKind::Leak(news) => (Kind::Leak, news.to_string()),
-        EventKind::Shedding(true) => (Kind::Shedding, "new work is refused".to_owned()),
-        EventKind::Shedding(false) => (Kind::Shedding, "new work is taken again".to_owned()),
-        EventKind::RestartWithheld(why) => (
-            Kind::RestartWithheld,
-            format!("a restart is due and withheld: {why}"),
-        ),
-        EventKind::Restarting(record) => {
-            let words = format!(
-                "restarting at level {}: heap {}, resident {}, limit {}",
-                record.level,
-                Bytes::from(record.heap_bytes),
-                Bytes::from(record.resident_bytes),
-                Bytes::from(record.limit_bytes)
-            );
-            (Kind::Restarting, words)
-        }
-        EventKind::EarlyWake(source) => {
-            (Kind::EarlyWake, format!("memory is short, says {source}"))
-        }
-        EventKind::Drill(drill) => (
-            Kind::Drill,
-            format!(
-                "a drill pretends {:.0} % for {:.0} s",
-                100.0 * drill.pressure(),
-                drill.duration().as_secs_f64()
-            ),
-        ),
-        EventKind::Policy(_) => (Kind::Policy, "the policy was changed".to_owned()),
-        EventKind::Lost { events } => (Kind::Lost, format!("{events} events were lost: too slow")),
-        EventKind::Fault(fault) => (Kind::Fault, fault.to_string()),
-    }
-}
-
-fn words_of(action: ActionKind) -> &'static str {
-    match action {
-        ActionKind::ShrinkCaches => "caches shrink",
-        ActionKind::FlushThreadCaches => "thread caches are flushed",
-        ActionKind::TrimSystemHeap => "the C library's heap is trimmed",
-        ActionKind::PurgeArenas => "free pages are purged",
-        ActionKind::TightenDecay => "pages are given back as soon as they are free",
-        ActionKind::RestoreDecay => "pages are kept as long as before",
-        ActionKind::ShedLoad => "new work is refused",
-        ActionKind::TakeLoad => "new work is taken again",
-    }
-}
-
-fn reason(why: Skipped) -> &'static str {
-    match why {
-        Skipped::DryRun => "a dry run",
-        Skipped::NothingToGain => "there is nothing to gain",
-        Skipped::NotPossible => "it is not possible here",
+fn kind(of: &EventKind) -> Kind {
+    match of {
+        EventKind::Started { .. } => Kind::Started,
+        EventKind::Level { .. } => Kind::Level,
+        EventKind::Limit { .. } => Kind::Limit,
+        EventKind::Action(_) => Kind::Action,
+        EventKind::Diagnosis(_) => Kind::Diagnosis,
+        EventKind::Leak(_) => Kind::Leak,
+        EventKind::Shedding(_) => Kind::Shedding,
+        EventKind::RestartWithheld(_) => Kind::RestartWithheld,
+        EventKind::Restarting(_) => Kind::Restarting,
+        EventKind::EarlyWake(_) => Kind::EarlyWake,
+        EventKind::Drill(_) => Kind::Drill,
+        EventKind::Policy(_) => Kind::Policy,
+        EventKind::Lost { .. } => Kind::Lost,
+        EventKind::Fault(_) => Kind::Fault,
     }
 }
