@@ -412,6 +412,8 @@ impl Watch {
             } else {
                 self.full_since.get_or_insert(now);
             }
+        } else {
+            self.full_since = None;
         }
         self.decide_restart(reading, orders);
     }

@@ -119,7 +119,7 @@ impl Watch {
             self.withhold(Withheld::Ending);
         }
         // As it was before: a start that is not over is not ready for that.
-        if self.shared.is_ready.load(Ordering::Acquire) {
+        if !record.during_start || self.shared.is_ready.load(Ordering::Acquire) {
             lock(&self.shared.notifier).ready();
         }
         error
