@@ -15,6 +15,7 @@ use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -201,8 +202,11 @@ fn blocking(folder: &Path) {
         folder,
         &format!("main: {}", lines.join(" ").replace('\t', " ")),
     );
+    let (is_started, started) = mpsc::channel();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
+            // While a thread is started, all signals are blocked where that is done.
+            started.recv().unwrap();
             // SAFETY: all zero is a valid set of either kind; both are filled before they are used.
             unsafe {
                 let mut all: libc::sigset_t = std::mem::zeroed();
@@ -214,6 +218,7 @@ fn blocking(folder: &Path) {
             }
             leak(folder);
         });
+        is_started.send(()).unwrap();
     });
 }
 

@@ -7,17 +7,20 @@ use tikv_jemalloc_sys as ffi;
 /// of it.
 const ALWAYS: usize = 8;
 
-/// jemalloc, as [`tikv_jemallocator::Jemalloc`], which it is for layouts that want more than every block has.
+/// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without the feature `jemalloc`. The same type
+/// with it and without, so that what compiles with the one does with the other.
+///
+/// As [`tikv_jemallocator::Jemalloc`], which it is for layouts that want more than every block has.
 ///
 /// That one compares the alignment with 16 and with the size; nearly all layouts want at most 8, which is known by
 /// one comparison. It makes an allocation and its free three instructions shorter, and eight where the layout is not
 /// known when the program is compiled, as behind `__rust_alloc` in a program without LTO.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Jemalloc;
+pub struct Inner;
 
 // SAFETY: each call is answered by jemalloc as the contract wants it, by the same size class for a layout in all
 // four: without flags that of the size, whose blocks are aligned to `ALWAYS` at least.
-unsafe impl GlobalAlloc for Jemalloc {
+unsafe impl GlobalAlloc for Inner {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > ALWAYS {

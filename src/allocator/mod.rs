@@ -22,7 +22,7 @@
 //! | `errand` | what a thread is asked to do at its next event |
 //! | `total` | the process total, its peak, and the line |
 //! | `alarm` | waking who waits at the line |
-//! | `jemalloc` | the allocator inside |
+//! | `jemalloc`, `system` | the allocator inside, with jemalloc and without |
 //! | `memory` | pages for blocks |
 //! | `sync` | atomics, or loom's, or shuttle's |
 
@@ -43,6 +43,8 @@ pub(crate) mod scope;
 #[cfg(all(test, plimsoll_shuttle))]
 pub(crate) mod storm;
 pub(crate) mod sync;
+#[cfg(all(not(feature = "jemalloc"), not(plimsoll_loom)))]
+mod system;
 #[cfg(any(not(plimsoll_loom), plimsoll_shuttle))]
 pub(crate) mod total;
 

@@ -3,12 +3,10 @@
 use super::local;
 use core::alloc::{GlobalAlloc, Layout};
 
-/// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
 #[cfg(feature = "jemalloc")]
-pub type Inner = super::jemalloc::Jemalloc;
-/// The allocator inside `Plimsoll::new()`: jemalloc, or the system's without that feature.
+pub use super::jemalloc::Inner;
 #[cfg(not(feature = "jemalloc"))]
-pub type Inner = std::alloc::System;
+pub use super::system::Inner;
 
 /// A global allocator that counts: exact to the byte, without a lock or a locked instruction.
 ///
@@ -47,11 +45,7 @@ impl Plimsoll<Inner> {
     /// Counts over [`Inner`].
     #[must_use]
     pub const fn new() -> Plimsoll<Inner> {
-        #[cfg(feature = "jemalloc")]
-        let inner = super::jemalloc::Jemalloc;
-        #[cfg(not(feature = "jemalloc"))]
-        let inner = std::alloc::System;
-        Plimsoll { inner }
+        Plimsoll { inner: Inner }
     }
 }
 

@@ -239,8 +239,8 @@ impl MonitorBuilder {
     /// Where restarts are remembered, so that cooldown and budget survive them. The folder has to
     /// be there; `.lock`, `.new` and `.damaged` files appear beside. One process uses it at a time.
     /// A path of at most 360 bytes from the root on, which needs no memory of the heap to be opened; a
-    /// relative one is taken from the folder that the process is in when the monitor starts. On a disk of
-    /// this machine: while it is written, before a restart, the monitor does not look.
+    /// relative one is taken from the folder that the process is in when the monitor starts. Where
+    /// writing it takes longer than a second, a restart does not happen, and is tried again.
     pub fn state_file(mut self, path: impl Into<PathBuf>) -> MonitorBuilder {
         self.state_file = Some(path.into());
         self
@@ -275,8 +275,8 @@ impl MonitorBuilder {
     }
 
     /// Checks everything and starts the monitor's threads: `plimsoll` looks, `plimsoll-act` acts,
-    /// `plimsoll-call` logs and calls back, and `plimsoll-wake` waits for early wake-ups if there
-    /// are any to wait for.
+    /// `plimsoll-call` logs and calls back, `plimsoll-keep` writes the state file if there is one, and
+    /// `plimsoll-wake` waits for early wake-ups if there are any to wait for.
     ///
     /// # Errors
     ///

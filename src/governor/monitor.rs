@@ -140,7 +140,7 @@ impl Monitor {
         ProcessFigures::read(&builder.roots).map_err(StartError::Figures)?;
         let state_file = builder.state_path();
         let budget = builder.policy.budget_per_hour;
-        let (state, set_aside) =
+        let (mut state, set_aside) =
             State::open(state_file.clone(), budget).map_err(StartError::State)?;
         let wrong_state = set_aside.map(|error| {
             if state.is_writable() {
@@ -151,6 +151,7 @@ impl Monitor {
                 Fault::StateUnwritable(0)
             }
         });
+        state.employ_scribe().map_err(StartError::Thread)?;
         let is_kept = state.is_kept();
         let image = Image::prepare().map_err(StartError::Image)?;
         let sources = if builder.early_wakes {

@@ -10,7 +10,7 @@
 //!                                               events ─────────────► announcer (log, callbacks, drain)
 //! ```
 //!
-//! This thread neither acts nor calls back nor logs, so nothing that hangs or takes its time keeps
+//! This thread neither acts nor calls back nor logs nor writes, so nothing that hangs or takes its time keeps
 //! it from seeing. It works on what was made ready before it started: in a round without news it
 //! reads two figures and allocates nothing, and neither does the path to a restart.
 
@@ -175,6 +175,9 @@ impl Watch {
                 self.restart_as_asked();
             }
             self.take_outcomes();
+            if let Err(error) = self.state.settle() {
+                self.report(EventKind::Fault(Fault::unwritable(&error)));
+            }
             self.take_early_wake();
             let reading = self.look();
             let orders = self.judge(&reading);

@@ -1,6 +1,8 @@
 //! Starting the program anew, on memory that was made ready at the start.
 
 use super::Restart;
+#[cfg(unix)]
+use super::inherited::{Blocked, Inherited};
 use super::listeners::Listeners;
 use std::io;
 
@@ -18,6 +20,8 @@ pub(in crate::governor) struct Image {
     pointers: Vec<*const libc::c_char>,
     /// Room for the environment as it is by then.
     environment: Vec<*const libc::c_char>,
+    /// When it was prepared.
+    blocked: Blocked,
 }
 
 // SAFETY: the pointers name the heap buffers of `arguments`, which move with the value and are
@@ -52,6 +56,7 @@ impl Image {
             arguments,
             pointers,
             environment: Vec::with_capacity(std::env::vars_os().count() + SPARE),
+            blocked: Blocked::by_main_thread(),
         })
     }
 
@@ -76,7 +81,7 @@ impl Image {
             Ok(moved) => moved,
             Err(error) => return code(error),
         };
-        let inherited = super::inherited::Inherited::from_main_thread();
+        let inherited = Inherited::from_main_thread(self.blocked);
         // The program's file may have been replaced or removed since: then the one we run from.
         for program in [self.program.as_c_str(), c"/proc/self/exe"] {
             // SAFETY: program, arguments and variables are NUL-terminated and outlive the call, and

@@ -4,6 +4,7 @@ use super::error::StateError;
 use super::files::{Files, read, replace, suffixed};
 use super::lock::lock;
 use super::record::{RestartRecord, unix_seconds};
+use super::scribe::Scribe;
 use super::text::{Fixed, MOST_ROWS, encode, room};
 use std::io;
 use std::path::PathBuf;
@@ -23,13 +24,18 @@ pub(in crate::governor) struct State {
     rows: usize,
     /// What the last one took the place of.
     made_room: Option<RestartRecord>,
+    /// Until it is the scribe's.
     buffer: Vec<u8>,
+    /// What is written last may not be what is so: it took too long.
+    is_stale: bool,
 }
 
 /// Where it is kept.
 enum Place {
     Memory,
     File(Files),
+    /// The same, by a thread of its own.
+    Scribe(Scribe),
     /// Something that is not ours stands there and does not go away.
     Taken,
 }
@@ -60,6 +66,7 @@ impl State {
             rows,
             made_room: None,
             buffer: Vec::with_capacity(room(rows)),
+            is_stale: false,
         };
         let Some(path) = path else {
             return Ok((state, None));
@@ -108,8 +115,41 @@ impl State {
         self.rows = self.rows.max((budget as usize).min(MOST_ROWS));
         let more = self.rows.saturating_sub(self.kept.restarts.len());
         self.kept.restarts.reserve_exact(more);
-        let more = room(self.rows).saturating_sub(self.buffer.len());
-        self.buffer.reserve_exact(more);
+        let room = room(self.rows);
+        if let Place::Scribe(scribe) = &self.place {
+            scribe.make_room(room);
+        } else {
+            self.buffer
+                .reserve_exact(room.saturating_sub(self.buffer.len()));
+        }
+    }
+
+    /// From now on a thread of its own writes, if there is a file: who has something remembered waits for
+    /// a second at the most.
+    pub(in crate::governor) fn employ_scribe(&mut self) -> io::Result<()> {
+        self.place = match std::mem::replace(&mut self.place, Place::Memory) {
+            Place::File(file) => {
+                let buffer = std::mem::take(&mut self.buffer);
+                Place::Scribe(Scribe::employ(buffer, move |bytes| replace(&file, bytes))?)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// How what was not waited for went, if that is news and it failed. What took too long, and is not so
+    /// any more, is written anew.
+    pub(in crate::governor) fn settle(&mut self) -> io::Result<()> {
+        let Place::Scribe(scribe) = &self.place else {
+            return Ok(());
+        };
+        let Some(outcome) = scribe.look() else {
+            return Ok(());
+        };
+        if std::mem::take(&mut self.is_stale) {
+            self.begin()?;
+        }
+        outcome
     }
 
     /// Whether it can be written down: not where something stands that is not ours.
@@ -170,22 +210,48 @@ impl State {
         }
     }
 
-    /// Remembers what the program holds after its start.
+    /// Remembers what the program holds after its start. Nothing depends on it now, so a scribe is not
+    /// waited for: [`settle`](Self::settle) tells.
     pub(in crate::governor) fn started(&mut self, bytes: u64) -> io::Result<()> {
         self.kept.baseline_bytes = Some(bytes);
-        self.write()
+        self.begin()
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let file = match &self.place {
-            Place::Memory => return Ok(()),
-            Place::File(file) => file,
-            Place::Taken => return Err(io::ErrorKind::PermissionDenied.into()),
+        self.begin()?;
+        let Place::Scribe(scribe) = &self.place else {
+            return Ok(());
         };
-        self.buffer.clear();
-        encode(&mut Fixed(&mut self.buffer), &self.kept)
-            .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
-        replace(file, &self.buffer)
+        match scribe.wait() {
+            Ok(outcome) => outcome.unwrap_or(Ok(())),
+            Err(busy) => {
+                self.is_stale = true;
+                Err(busy)
+            }
+        }
+    }
+
+    /// Writes, or has the scribe write without waiting for it.
+    fn begin(&mut self) -> io::Result<()> {
+        let kept = &self.kept;
+        let make = |buffer: &mut Vec<u8>| {
+            encode(&mut Fixed(buffer), kept)
+                .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+        };
+        match &self.place {
+            Place::Memory => Ok(()),
+            Place::Taken => Err(io::ErrorKind::PermissionDenied.into()),
+            Place::File(file) => {
+                self.buffer.clear();
+                make(&mut self.buffer)?;
+                replace(file, &self.buffer)
+            }
+            Place::Scribe(scribe) => {
+                let asked = scribe.ask(make);
+                self.is_stale = asked.is_err();
+                asked
+            }
+        }
     }
 }
 

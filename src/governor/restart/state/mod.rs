@@ -17,6 +17,7 @@
 //! | `record` | one restart |
 //! | `text` | how it is written, and read back in every part |
 //! | `files` | whom to believe, and how a file is replaced |
+//! | `scribe` | the thread that writes it, and how long that is waited for |
 //! | `lock` | who is kept out |
 //! | `error` | what is wrong with a state file |
 
@@ -25,6 +26,7 @@ mod files;
 mod kept;
 mod lock;
 mod record;
+mod scribe;
 mod text;
 
 pub use error::StateError;
