@@ -412,3 +412,19 @@ fn a_thousand_dashboards_cost_the_monitor_nothing() {
     println!("{left} bytes more than before they came");
     assert!(left < 1 << 20, "{left}");
 }
+
+#[test]
+fn a_server_lets_the_monitor_go_after_the_last_dashboard_has_left() {
+    let (monitor, _one) = monitor();
+    let before = Arc::strong_count(&monitor);
+    let admin = Admin::new(Arc::clone(&monitor));
+    let server = admin.serve("127.0.0.1:0").unwrap();
+    drop(admin);
+    let mut stream = Stream::open(server.address());
+    stream.next_of("sample");
+    drop(stream);
+    // Who tells has time to see that nobody listens.
+    std::thread::sleep(Duration::from_secs(1));
+    server.stop();
+    assert_eq!(Arc::strong_count(&monitor), before);
+}

@@ -195,13 +195,18 @@ fn scheduled(folder: &Path) {
 /// Restarts itself as often as the budget allows, from a monitor that was started where all signals were
 /// blocked, on a thread that is bound to a processor. Says what the main thread has.
 fn blocking(folder: &Path) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let has = |name: &&str| name.starts_with("SigBlk:") || name.starts_with("Cpus_allowed:");
-    let lines: Vec<_> = status.lines().filter(has).collect();
-    say(
-        folder,
-        &format!("main: {}", lines.join(" ").replace('\t', " ")),
-    );
+    let main = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let has = |name: &&str| name.starts_with("SigBlk:") || name.starts_with("Cpus_allowed:");
+        let lines: Vec<_> = status.lines().filter(has).collect();
+        lines.join(" ").replace('\t', " ")
+    };
+    // All signals are blocked where a thread is started, as this one was.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !main().contains("SigBlk: 0000000000000000") && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    say(folder, &format!("main: {}", main()));
     let (is_started, started) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(move || {

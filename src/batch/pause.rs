@@ -36,6 +36,8 @@ pub(super) fn may_hold(time: Duration) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 struct Hold {
     since: Option<Instant>,
+    /// What was waited of it before it was interrupted.
+    before: Duration,
 }
 
 /// What a look at it says.
@@ -52,16 +54,24 @@ enum Held {
 impl Hold {
     fn look(&mut self, is_high: bool, now: Instant, longest: Duration) -> Held {
         if !is_high {
-            self.since = None;
+            *self = Hold::default();
             return Held::Free;
         }
         let since = *self.since.get_or_insert(now);
-        let left = longest.saturating_sub(now.saturating_duration_since(since));
+        let waited = self.before + now.saturating_duration_since(since);
+        let left = longest.saturating_sub(waited);
         if left.is_zero() {
-            self.since = None;
+            *self = Hold::default();
             return Held::Over;
         }
         Held::Wait(left)
+    }
+
+    /// Nobody waits from now on, until the next look.
+    fn interrupt(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.before += now.saturating_duration_since(since);
+        }
     }
 }
 
@@ -177,9 +187,17 @@ impl Pause {
     }
 
     /// Waits, as a task of whatever runtime. May be cancelled: what was waited counts for the next
-    /// wait.
+    /// wait, and what comes between them does not.
     pub async fn wait_async(&mut self) -> Passed {
-        poll_fn(|context| self.poll_wait(context)).await
+        /// Ended, or cancelled.
+        struct Waits<'a>(&'a mut Pause);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.interrupt();
+            }
+        }
+        let waits = Waits(self);
+        poll_fn(|context| waits.0.poll_wait(context)).await
     }
 
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<Passed> {
@@ -247,6 +265,14 @@ impl Pause {
         }
     }
 
+    /// Stops waiting for now.
+    fn interrupt(&mut self) {
+        let level = self.lookout.level();
+        self.end(level);
+        self.hold.interrupt(Instant::now());
+        self.drop_timer();
+    }
+
     /// Stops waiting: whoever waited does something else.
     pub(super) fn leave(&mut self) {
         let level = self.lookout.level();
@@ -279,6 +305,13 @@ impl Pause {
         if let Some(progress) = &self.progress {
             progress.goes_on_after(lasted);
         }
+    }
+}
+
+/// One that lasts is over.
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.interrupt();
     }
 }
 
@@ -320,6 +353,26 @@ mod tests {
                 "{seconds}"
             );
         }
+    }
+
+    #[test]
+    fn of_a_hold_that_is_interrupted_only_what_was_waited_counts() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let longest = Duration::from_secs(30);
+        let left = |seconds| Held::Wait(Duration::from_secs(seconds));
+        let mut hold = Hold::default();
+        assert_eq!(hold.look(true, at(0), longest), left(30));
+        hold.interrupt(at(10));
+        hold.interrupt(at(100));
+        assert_eq!(hold.look(true, at(600), longest), left(20));
+        hold.interrupt(at(605));
+        assert_eq!(hold.look(true, at(700), longest), left(15));
+        assert_eq!(hold.look(true, at(715), longest), Held::Over);
+        assert_eq!(hold.look(true, at(716), longest), left(30));
+        hold.interrupt(at(720));
+        assert_eq!(hold.look(false, at(721), longest), Held::Free);
+        assert_eq!(hold.look(true, at(722), longest), left(30));
     }
 
     #[test]

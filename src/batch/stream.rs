@@ -127,6 +127,8 @@ struct Filling {
     /// What was allocated for it in polls so far.
     fetched: i64,
     linger: Option<Delay>,
+    /// Nothing more came at once, and nothing is waited for.
+    is_short: bool,
 }
 
 impl<S: Stream> BatchedStream<S> {
@@ -210,7 +212,7 @@ impl<S: Stream> BatchedStream<S> {
             plan: filling.plan,
             items,
             held: Some(held(filling.fetched, items, size)),
-            was_full: !self.is_over && filling.linger.is_none(),
+            was_full: !self.is_over && filling.linger.is_none() && !filling.is_short,
         }))
     }
 
@@ -232,6 +234,7 @@ impl<S: Stream> BatchedStream<S> {
             plan,
             fetched: 0,
             linger: None,
+            is_short: false,
         });
         None
     }
@@ -259,6 +262,7 @@ impl<S: Stream> BatchedStream<S> {
                 Poll::Pending => {
                     let time = self.job.settings.linger;
                     if time.is_zero() {
+                        filling.is_short = true;
                         break;
                     }
                     let linger = filling.linger.get_or_insert_with(|| Delay::new(time));

@@ -53,7 +53,7 @@ impl Lookout {
     /// used at the last look, whichever is more. Some tens of nanoseconds, with threads that allocate
     /// up to a microsecond ([`figures::heap`]). `None` where no monitor runs.
     pub(crate) fn room(&self, level: Level) -> Option<u64> {
-        if !self.is_home() {
+        if !self.is_home() || self.shared.is_stopped() {
             return None;
         }
         let limit = lock(&self.shared.limit).bytes as f64;

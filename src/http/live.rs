@@ -103,13 +103,15 @@ impl Shared {
     /// Tells what there is to tell until nobody listens.
     async fn tell(self: Arc<Self>, news: broadcast::Sender<News>) {
         /// Another may begin if this one ends in any other way, as when its runtime does.
-        struct Ended(Arc<Shared>);
+        struct Ended(Option<Arc<Shared>>);
         impl Drop for Ended {
             fn drop(&mut self) {
-                *lock(&self.0.sender) = None;
+                if let Some(shared) = &self.0 {
+                    *lock(&shared.sender) = None;
+                }
             }
         }
-        let ended = Ended(Arc::clone(&self));
+        let mut ended = Ended(Some(Arc::clone(&self)));
         let mut events = Unheard::from_now(&self.monitor);
         let mut next = Instant::now();
         loop {
@@ -130,7 +132,8 @@ impl Shared {
             if news.receiver_count() == 0 {
                 *sender = None;
                 drop(sender);
-                std::mem::forget(ended);
+                // Another may have begun since.
+                ended.0 = None;
                 return;
             }
         }

@@ -70,9 +70,16 @@ pub(super) fn encode(
         "The share of the limit that is used: live heap, and anonymous resident memory.",
         In::Ratio,
         [
-            ([("signal", "heap")], status.utilization.heap),
-            ([("signal", "resident")], status.utilization.resident),
-        ],
+            ("heap", true, status.utilization.heap),
+            (
+                "resident",
+                status.process.is_some(),
+                status.utilization.resident,
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, is_known, _)| *is_known)
+        .map(|(signal, _, share)| ([("signal", signal)], share)),
     )?;
     caches(families, cached)
 }

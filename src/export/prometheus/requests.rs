@@ -73,8 +73,13 @@ fn by_route(
     let over = <[Duration; 2]>::from(limits).map(|limit| limit.as_secs_f64().to_string());
     let slow = routes.iter().flat_map(|route| {
         let [method, template] = labels(route);
-        [(&over[0], route.slow), (&over[1], route.very_slow)]
-            .map(|(over, count)| ([method, template, ("over_seconds", over.as_str())], count))
+        let counts = [(&over[0], route.slow), (&over[1], route.very_slow)];
+        // With both limits the same it would be one series twice, which spoils the whole scrape.
+        let limits = if over[0] == over[1] { 1 } else { 2 };
+        counts
+            .into_iter()
+            .take(limits)
+            .map(move |(over, count)| ([method, template, ("over_seconds", over.as_str())], count))
     });
     families.counters(
         "plimsoll_http_requests_slow",
@@ -153,6 +158,14 @@ mod tests {
             let line = format!("\nplimsoll_http_{sample}\n");
             assert!(text.contains(&line), "{sample} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn two_limits_that_are_the_same_are_one_series() {
+        let limits = (Duration::from_secs(5), Duration::from_secs(5));
+        let text = written(move |families| by_route(families, &[route("/a"), route("/b")], limits));
+        let slow = |line: &&str| line.starts_with("plimsoll_http_requests_slow_total{");
+        assert_eq!(text.lines().filter(slow).count(), 2, "{text}");
     }
 
     #[test]

@@ -17,6 +17,24 @@ use tokio::sync::Semaphore;
 /// A thousand dashboards, and room for those who ask while they are connected.
 const MOST: usize = 1_200;
 
+/// Of the descriptors that the process may have, so that nobody who connects can take them all.
+const SHARE: usize = 4;
+
+/// [`MOST`], or less where the process may not open so many files.
+fn most() -> usize {
+    #[cfg(unix)]
+    {
+        // SAFETY: all zero is a valid value; it is written before it is read.
+        let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+        // SAFETY: writes one structure of ours.
+        if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
+            let descriptors = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+            return (descriptors / SHARE).clamp(1, MOST);
+        }
+    }
+    MOST
+}
+
 /// For a request's head, and for the next one on a connection that is kept.
 const HEAD: Duration = Duration::from_secs(5);
 
@@ -47,7 +65,7 @@ impl Connections {
         Ok(Connections {
             listener: TcpListener::from_std(listener)?,
             router,
-            places: Arc::new(Semaphore::new(MOST)),
+            places: Arc::new(Semaphore::new(most())),
             http,
         })
     }

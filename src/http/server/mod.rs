@@ -7,7 +7,7 @@
 //!
 //! | what | bound |
 //! |---|---|
-//! | connections | 1,200; one more is told 503 |
+//! | connections | 1,200, or a quarter of the files that the process may open; one more is told 503 |
 //! | a request's head | 16 KiB, 64 headers, 5 s |
 //! | a request's body | 16 KiB, 5 s |
 //! | an answer that nobody takes | 128 KiB in the kernel, 10 s without a byte |
@@ -24,6 +24,7 @@ mod stalled;
 use self::connections::Connections;
 use super::admin::Admin;
 use super::{reserve, routes};
+use crate::allocator::local;
 use crate::governor::ask_for_short_slices;
 use std::fmt;
 use std::io;
@@ -41,6 +42,8 @@ pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// [`local::forks`] when it started.
+    home: u64,
 }
 
 /// Why nothing is served.
@@ -154,6 +157,7 @@ impl Server {
             address,
             stop: Some(stop),
             thread: Some(thread),
+            home: local::forks(),
         };
         match beginning.recv() {
             Ok(Ok(())) => Ok(server),
@@ -176,6 +180,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.home != local::forks() {
+            // The thread is the parent's: there is nothing to stop or to join here.
+            std::mem::forget((self.stop.take(), self.thread.take()));
+            return;
+        }
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()

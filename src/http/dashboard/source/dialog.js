@@ -11,10 +11,8 @@ const dialog = () => byId("dialog");
 export function start() {
   byId("cancel").addEventListener("click", () => dialog().close());
   dialog().addEventListener("close", () => {
-    const cancelled = onCancel;
-    onConfirm = null;
-    onCancel = null;
-    cancelled?.();
+    // It comes later: another may stand there by then, which was not closed.
+    if (!dialog().open) giveUp();
   });
   byId("dialog-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -30,6 +28,13 @@ export function start() {
       busy(false);
     }
   });
+}
+
+function giveUp() {
+  const cancelled = onCancel;
+  onConfirm = null;
+  onCancel = null;
+  cancelled?.();
 }
 
 function busy(is) {
@@ -53,7 +58,10 @@ function close() {
  */
 export function open(options) {
   // Only the token may come while something else is open: it goes first, the other is given up.
-  if (dialog().open) dialog().close();
+  if (dialog().open) {
+    giveUp();
+    dialog().close();
+  }
   setText("dialog-title", options.title);
   byId("dialog-body").replaceChildren(...options.body);
   setText("confirm", options.confirm);

@@ -111,8 +111,14 @@ function edit(policy) {
     confirm: "Change it",
     focus: way,
     onConfirm: async () => {
-      const wanted = change();
       clearFaults();
+      // What is no number reads as empty, which means something.
+      const unread = [...numbers, ...levelInputs.map(({ name, end, input }) => ({ name: `levels.${name}.${end}`, input }))].filter(({ input }) => input.validity.badInput);
+      if (unread.length > 0) {
+        showFaults(unread.map(({ name }) => ({ field: name, value: "", expected: "a number" })));
+        return false;
+      }
+      const wanted = change();
       if (Object.keys(wanted).length === 0) {
         dialog.fault("Nothing was changed.");
         return false;
