@@ -32,14 +32,15 @@ impl Errands {
 
     /// The number of the last errand.
     pub(crate) fn last(&self) -> u32 {
-        self.word.load(Ordering::Relaxed) & !STANDING
+        self.word.load(Ordering::Acquire) & !STANDING
     }
 
     /// Asks all threads, and answers the errand's number.
     pub(crate) fn call(&self, registry: &Registry) -> u32 {
         let number = self
             .word
-            .fetch_add(STANDING + 1, Ordering::Relaxed)
+            // What the errand is was stored before.
+            .fetch_add(STANDING + 1, Ordering::Release)
             .wrapping_add(STANDING + 1)
             & !STANDING;
         fence(Ordering::SeqCst);
@@ -58,14 +59,15 @@ impl Errands {
         }
     }
 
-    /// Whether the owner of `block`, who calls this after arming its events, has an errand to run.
-    /// It is then taken as run.
-    pub(crate) fn take(&self, block: &Block) -> bool {
+    /// For the owner of `block`, after arming its events: runs the errand, if there is one, and then tells
+    /// so. Answers whether there was.
+    pub(crate) fn take(&self, block: &Block, run: impl FnOnce()) -> bool {
         fence(Ordering::SeqCst);
         let number = self.last();
         if block.errand.load(Ordering::Relaxed) == number {
             return false;
         }
+        run();
         block.errand.store(number, Ordering::Release);
         true
     }
@@ -80,14 +82,16 @@ impl Errands {
     }
 
     /// [`take`](Self::take) for a thread about to park: one load when nobody has asked.
-    pub(crate) fn take_at_park(&self, block: &Block) -> bool {
-        let word = self.word.load(Ordering::Relaxed);
+    pub(crate) fn take_at_park(&self, block: &Block, run: impl FnOnce()) {
+        let word = self.word.load(Ordering::Acquire);
         let number = word & !STANDING;
         let asked = block.errand.load(Ordering::Relaxed) != number;
+        if asked || word & STANDING != 0 {
+            run();
+        }
         if asked {
             block.errand.store(number, Ordering::Release);
         }
-        asked || word & STANDING != 0
     }
 
     /// How many owners have come to this errand, and of how many.

@@ -265,9 +265,7 @@ impl Local {
             total::publish(block.take_unpublished());
             block.rearm();
         }
-        if ERRANDS.take(block) {
-            run_errand();
-        }
+        ERRANDS.take(block, run_errand);
         self.note(block);
     }
 
@@ -293,6 +291,8 @@ fn in_child() {
     alarm::forget_in_child();
     total::disarm();
     scope::look_away_in_child();
+    // Whoever monitors the parent does not monitor the child.
+    ERRANDS.stand(false);
     let own = LOCAL
         .try_with(|local| owned(local.block.get()))
         .unwrap_or(None);
@@ -330,10 +330,8 @@ pub(crate) fn errand_at_park(standing: bool) {
 /// The calling thread is about to park.
 pub(crate) fn parks() {
     let _ = LOCAL.try_with(|local| {
-        if let Some(block) = owned(local.block.get())
-            && ERRANDS.take_at_park(block)
-        {
-            run_errand();
+        if let Some(block) = owned(local.block.get()) {
+            ERRANDS.take_at_park(block, run_errand);
         }
     });
 }
@@ -454,7 +452,7 @@ mod tests {
             ERRANDS.call(&REGISTRY);
             let (within, _) = crate::measure(called);
             let after = called();
-            assert!(ERRANDS.take(block));
+            assert!(ERRANDS.take(block, || ()));
             block.rearm();
             let done = called();
             [before, within, after, done]

@@ -247,7 +247,7 @@ fn a_thread_that_was_called_runs_the_errand_at_its_next_count() {
             if block.quantum_reached() {
                 block.rearm();
             }
-            run += u32::from(errands.take(block));
+            run += u32::from(errands.take(block, || ()));
         };
         after(block);
         let asked = asking.join().unwrap();

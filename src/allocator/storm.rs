@@ -141,7 +141,7 @@ fn count(registry: &Registry, errands: &Errands, block: usize) {
             if block.quantum_reached() {
                 block.rearm();
             }
-            errands.take(block);
+            errands.take(block, || ());
         }
     }
 }

@@ -147,7 +147,8 @@ impl HeapFigures {
     /// The most bytes that were ever live at once in the whole process.
     ///
     /// Off by less than 256 KiB for each thread that was alive then, the amount that a thread
-    /// counts by itself before it adds to the process total. Never below the lower end of a range
+    /// counts by itself before it adds to the process total; and by a single larger allocation that a
+    /// thread was in the middle of while another freed. Never below the lower end of a range
     /// that was reported. For a peak exact to the byte see [`measure`](crate::measure).
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {

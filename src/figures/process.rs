@@ -36,6 +36,9 @@ pub struct ProcessFigures {
     pub read_at: Instant,
 }
 
+/// Lines of the file.
+const FIELDS: [&str; 5] = ["VmRSS", "RssAnon", "RssFile", "RssShmem", "VmSwap"];
+
 impl ProcessFigures {
     /// Reads the figures now. Allocates nothing unless it fails.
     ///
@@ -57,7 +60,7 @@ impl ProcessFigures {
         roots.supported()?;
         let path = roots.status();
         let mut buffer = [0; BUFFER];
-        let text = small_file::read(path, &mut buffer)?;
+        let text = small_file::read_fields(path, &FIELDS, &mut buffer)?;
         let required = |field: &'static str| {
             kilobytes(path, text, field)?.ok_or_else(|| FigureError::missing(path, field))
         };

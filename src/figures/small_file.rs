@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Room for the largest of the files that are read again and again: `/proc/self/status` is about
-/// 1.5 KiB, and grows with the number of processors by a few bytes each.
+/// Room for the largest of the files that are read again and again as a whole, or for what is wanted of a
+/// longer one: `/proc/self/status` names every group that the user is in.
 pub(crate) const BUFFER: usize = 8 * 1024;
 
 /// Reads a file that fits the buffer.
@@ -33,16 +33,80 @@ pub(crate) fn read_if_there<'a>(
     }
 }
 
+/// Those lines of a file of any length that begin with one of these fields and a colon. Together they fit
+/// the buffer.
+pub(crate) fn read_fields<'a>(
+    path: &Path,
+    fields: &[&str],
+    buffer: &'a mut [u8; BUFFER],
+) -> Result<&'a [u8], FigureError> {
+    let kept = keep_fields(path, fields, buffer).map_err(|error| FigureError::io(path, error))?;
+    within(path, buffer, kept)
+}
+
+/// How many bytes of the buffer the lines take.
+fn keep_fields(path: &Path, fields: &[&str], buffer: &mut [u8; BUFFER]) -> io::Result<usize> {
+    let mut file = File::open(path)?;
+    let is_wanted = |line: &[u8]| {
+        let has = |field: &&str| line.strip_prefix(field.as_bytes());
+        fields
+            .iter()
+            .filter_map(has)
+            .any(|rest| rest.starts_with(b":"))
+    };
+    // Behind what is kept stands the beginning of a line, or nothing while the rest of one is skipped that
+    // does not fit.
+    let (mut kept, mut length, mut skips) = (0, 0, false);
+    while kept < BUFFER {
+        if length == BUFFER {
+            let line = &buffer[kept..];
+            let names = fields.iter().map(|field| field.len());
+            // A wanted line that does not fit, or one too short to tell.
+            if is_wanted(line) || line.len() <= names.max().unwrap_or(0) {
+                return Ok(BUFFER);
+            }
+            (length, skips) = (kept, true);
+        }
+        let end = length + read_more(&mut file, &mut buffer[length..])?;
+        if end == length {
+            let is_last = !skips && is_wanted(&buffer[kept..length]);
+            return Ok(if is_last { length } else { kept });
+        }
+        let mut at = kept;
+        while let Some(line) = buffer[at..end].iter().position(|&byte| byte == b'\n') {
+            let next = at + line + 1;
+            if !std::mem::take(&mut skips) && is_wanted(&buffer[at..next]) {
+                buffer.copy_within(at..next, kept);
+                kept += next - at;
+            }
+            at = next;
+        }
+        if skips {
+            at = end;
+        }
+        buffer.copy_within(at..end, kept);
+        length = kept + end - at;
+    }
+    Ok(kept)
+}
+
 /// How many bytes the file has, up to the size of the buffer.
 fn fill(path: &Path, buffer: &mut [u8; BUFFER]) -> io::Result<usize> {
     let mut file = File::open(path)?;
     let mut length = 0;
     loop {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => return Ok(length),
-            Ok(more) => length += more,
+        match read_more(&mut file, &mut buffer[length..])? {
+            0 => return Ok(length),
+            more => length += more,
+        }
+    }
+}
+
+fn read_more(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
     }
 }
@@ -127,6 +191,37 @@ mod tests {
         assert_eq!(kilobytes(path, text, "VmSwap").unwrap(), None);
         let said = kilobytes(path, b"VmRSS: many kB\n", "VmRSS").unwrap_err();
         assert!(said.to_string().contains("many kB"), "{said}");
+    }
+
+    #[test]
+    fn of_a_file_of_any_length_the_lines_that_are_wanted_are_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for long in [
+            0,
+            10,
+            5_000,
+            BUFFER - 1,
+            BUFFER,
+            BUFFER + 1,
+            20_000,
+            700_000,
+        ] {
+            for (wanted, last) in [("A: 1\nB:2\n", ""), ("A: 1\nB:2", "B:2")] {
+                let noise = "x".repeat(long);
+                let [a, b] = [&wanted[..5], wanted.get(5..).unwrap()];
+                let text = format!("Groups:{noise}\n{a}AB: 3\nC A: 4\n{noise}\n{b}");
+                std::fs::write(file.path(), text).unwrap();
+                let mut buffer = [0; BUFFER];
+                let read = read_fields(file.path(), &["A", "B"], &mut buffer).unwrap();
+                assert_eq!(read, wanted.as_bytes(), "{long} {last}");
+            }
+        }
+        // More than there is room for is refused, and not cut.
+        std::fs::write(file.path(), "A: 1\n".repeat(BUFFER / 5 + 1)).unwrap();
+        assert!(read_fields(file.path(), &["A"], &mut [0; BUFFER]).is_err());
+        let mut buffer = [0; BUFFER];
+        let none = read_fields(file.path(), &["B"], &mut buffer).unwrap();
+        assert_eq!(none, b"");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::sites::Sites;
 use super::text::{counted, number};
 use super::trace::Trace;
 use super::{Unseen, global, unseen};
+use crate::allocator::local;
 use crate::allocator::scope::{Call, look_away, look_on};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +26,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The blocks of one check.
-#[derive(Default)]
 struct Ledger {
     blocks: Mutex<Blocks>,
+    /// [`local::forks`] when it was opened.
+    home: u64,
+}
+
+impl Ledger {
+    /// Not in the child of a fork: another thread of the parent may have held a lock.
+    fn is_home(&self) -> bool {
+        self.home == local::forks()
+    }
 }
 
 #[derive(Default)]
@@ -68,6 +77,9 @@ fn thread() -> usize {
 
 impl Shared for Ledger {
     fn saw(&self, call: Call) {
+        if !self.is_home() {
+            return;
+        }
         // Stacks are walked without the lock, which every thread's frees take: that may wait for the loader's lock,
         // whose owner may be freeing.
         match call {
@@ -175,12 +187,18 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Unseen<Remains>) {
     struct Close<'a>(&'a Arc<Ledger>);
     impl Drop for Close<'_> {
         fn drop(&mut self) {
+            if !self.0.is_home() {
+                return;
+            }
             look_away();
             unseen(|| lock(&OPEN).retain(|other| !Arc::ptr_eq(other, self.0)));
         }
     }
     let ledger = Unseen::new(|| {
-        let ledger = Arc::<Ledger>::default();
+        let ledger = Arc::new(Ledger {
+            blocks: Mutex::default(),
+            home: local::forks(),
+        });
         lock(&OPEN).push(Arc::clone(&ledger));
         ledger
     });
@@ -190,8 +208,11 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Unseen<Remains>) {
     let result = within(&carried, work);
     drop(close);
     let remains = Unseen::new(|| {
-        let blocks = std::mem::take(&mut *lock(&ledger.blocks));
         let mut remains = Remains::default();
+        if !ledger.is_home() {
+            return remains;
+        }
+        let blocks = std::mem::take(&mut *lock(&ledger.blocks));
         for block in blocks.live.into_values() {
             let bytes = block.grown();
             if bytes == 0 {
@@ -244,7 +265,7 @@ pub fn no_leak<R>(work: impl FnOnce() -> R) -> R {
 /// are known one by one, with their stacks; their frees are seen on every thread of the process,
 /// carried or not, if they go through [`Plimsoll`](crate::Plimsoll). A block that was there before
 /// and has grown since counts with what it grew by. What a thread allocates that was started without
-/// [`spawn`] is not known here. A free is seen if it comes before the end: join the threads
+/// [`spawn`] is not known here, nor what is done in the child of a fork. A free is seen if it comes before the end: join the threads
 /// first, by their handles, for the end of a [`std::thread::scope`] does not wait for a thread's own last
 /// frees.
 ///

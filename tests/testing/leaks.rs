@@ -141,3 +141,38 @@ fn what_a_carried_thread_leaves_is_found() {
     });
     assert!(message.contains("4,321 bytes"), "{message}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_child_of_a_fork_within_a_check_goes_on_whoever_held_what() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(block(10));
+                }
+            });
+        }
+        for _ in 0..200 {
+            let status = assert_no_leak!({
+                // SAFETY: the child allocates, which the allocator allows, and leaves by `_exit`.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    // SAFETY: ends a child that hangs, and one that does not.
+                    unsafe {
+                        libc::alarm(10);
+                        drop(block(1000));
+                        libc::_exit(0);
+                    }
+                }
+                let mut status = 0;
+                // SAFETY: waits for the child just made.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                status
+            });
+            assert_eq!(status, 0, "the child hung");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
