@@ -10,7 +10,7 @@ use plimsoll::http::{Admin, RequestLayer, ServeError, Server, router};
 use plimsoll::{Level, Monitor, Plimsoll, Restart, Shrink};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -506,6 +506,26 @@ fn the_page_asks_for_nothing_from_elsewhere() {
         }
     }
     assert_eq!(assets, 2, "a script and a style sheet");
+}
+
+#[test]
+fn a_socket_that_listens_already_is_served() {
+    let (monitor, _one) = monitor();
+    let admin = Admin::new(monitor);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let kept = listener.try_clone().unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = admin.serve_on(listener).unwrap();
+    assert_eq!(server.address(), address);
+    assert_eq!(get(address, "/api/system/memory-stats").status, 200);
+    drop(server);
+    // As an image after this one would.
+    let server = admin.serve_on(kept).unwrap();
+    assert_eq!(get(address, "/api/system/memory-stats").status, 200);
+    drop(server);
+    let open = TcpListener::bind("0.0.0.0:0").unwrap();
+    let error = admin.serve_on(open).unwrap_err();
+    assert!(matches!(error, ServeError::TokenRequired { .. }), "{error}");
 }
 
 #[test]

@@ -254,8 +254,11 @@ impl Local {
             self.surrender(block);
             return None;
         }
-        // Asked for before the block had an owner to be called.
+        // Asked for, or looked on, before the block had an owner to be called. The fence is `catch_up`'s.
         ERRANDS.catch_up(block);
+        if scope::is_looked_on() {
+            block.call();
+        }
         Some(block)
     }
 

@@ -336,6 +336,11 @@ pub(crate) fn look_on(onlooker: fn(Call)) {
     }
 }
 
+/// Whether anybody looks on. For a thread that comes to own a block, after a fence.
+pub(super) fn is_looked_on() -> bool {
+    LOOKING.load(Ordering::Relaxed) > 0
+}
+
 pub(crate) fn look_away() {
     // Not below zero: in the child of a fork it has been set back.
     let fewer = |looking: u32| looking.checked_sub(1);

@@ -68,6 +68,10 @@
 //! is seen only in the room. Items that existed before, as in a `Vec` that is walked, take only what
 //! their place in the batch takes.
 //!
+//! What work allocates anew for each batch, however small that is (a large buffer, a compressor), counts as its
+//! items': where it is more than half of what a batch may take, batches stay at one item. Made once, before the
+//! job, it counts for none.
+//!
 //! # Without counters
 //!
 //! When [`Plimsoll`](crate::Plimsoll) is not the global allocator nothing can be measured: batches

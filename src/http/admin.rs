@@ -8,6 +8,7 @@ use super::server::{ServeError, Server};
 use crate::governor::Monitor;
 use axum::Router;
 use std::fmt;
+use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -127,6 +128,33 @@ impl Admin {
     /// thread.
     pub fn serve(&self, address: &str) -> Result<Server, ServeError> {
         Server::start(self, address)
+    }
+
+    /// [`serve`](Self::serve) on a socket that listens already: one that the service manager opened, or
+    /// that the image before this one [handed over](crate::Monitor::hand_over), so that dashboards find
+    /// the port open over a restart.
+    ///
+    /// ```no_run
+    /// use plimsoll::http::Admin;
+    /// use std::net::TcpListener;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let monitor = plimsoll::Monitor::builder().restart(plimsoll::Restart::Exec).start()?;
+    /// let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+    ///     Some(listener) => listener,
+    ///     None => TcpListener::bind("127.0.0.1:9090")?,
+    /// };
+    /// monitor.hand_over("admin", &listener)?;
+    /// let server = Admin::new(monitor).serve_on(listener)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A socket that is none of the internet's; one that others can reach, and no token; no thread.
+    pub fn serve_on(&self, listener: TcpListener) -> Result<Server, ServeError> {
+        Server::on(self, listener)
     }
 }
 

@@ -104,22 +104,38 @@ impl std::error::Error for ServeError {
     }
 }
 
+/// Whoever can reach it needs a token.
+fn may_serve(admin: &Admin, address: SocketAddr) -> Result<(), ServeError> {
+    if address.ip().to_canonical().is_loopback() || admin.access.has_token() {
+        return Ok(());
+    }
+    Err(ServeError::TokenRequired { address })
+}
+
 impl Server {
+    /// Listens on an address first.
     pub(super) fn start(admin: &Admin, given: &str) -> Result<Server, ServeError> {
         let address: SocketAddr = given.parse().map_err(|_| ServeError::Address {
             given: given.to_owned(),
         })?;
-        if !address.ip().to_canonical().is_loopback() && !admin.access.has_token() {
-            return Err(ServeError::TokenRequired { address });
-        }
+        may_serve(admin, address)?;
+        let listener =
+            TcpListener::bind(address).map_err(|error| ServeError::Bind { address, error })?;
+        Server::on(admin, listener)
+    }
+
+    pub(super) fn on(admin: &Admin, listener: TcpListener) -> Result<Server, ServeError> {
+        let address = listener.local_addr().map_err(|error| ServeError::Bind {
+            address: SocketAddr::from(([0; 4], 0)),
+            error,
+        })?;
+        may_serve(admin, address)?;
         let bind = |error| ServeError::Bind { address, error };
-        let listener = TcpListener::bind(address).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         // Those that are accepted inherit it.
         socket2::SockRef::from(&listener)
             .set_send_buffer_size(SEND_BUFFER)
             .map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
 
         let (stop, stopped) = oneshot::channel();
         let (begun, beginning) = std::sync::mpsc::sync_channel(1);
