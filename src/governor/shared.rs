@@ -84,6 +84,13 @@ impl Shared {
     }
 }
 
+/// Has the calling thread wait at a channel, for a millisecond: what it needs for that is made when it first
+/// does, and kept. Later there may be no memory for it.
+pub(crate) fn wait_once() {
+    let (_sender, nothing) = crossbeam_channel::bounded::<()>(1);
+    let _ = nothing.recv_timeout(Duration::from_millis(1));
+}
+
 /// Waits for a thread's end, unless it is the caller, or hangs.
 pub(super) fn join(thread: Option<JoinHandle<()>>) {
     let Some(thread) = thread else { return };
