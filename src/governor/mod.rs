@@ -86,7 +86,7 @@ pub use options::{EffectiveOption, JemallocOptions};
 pub use policy::Policy;
 pub use restart::{Drain, Restart, RestartRecord, StateError, Withheld};
 #[cfg(feature = "http")]
-pub(crate) use shared::wait_once;
+pub(crate) use shared::spawn;
 pub use statistics::{CacheStatistics, Evictions};
 pub use status::{
     ActionTotals, CacheStatus, HeapStatus, LimitStatus, ProcessStatus, RestartOutlook, Status,

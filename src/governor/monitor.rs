@@ -18,7 +18,7 @@ use super::lock::lock;
 use super::options::{self, EffectiveOption};
 use super::policy::Policy;
 use super::restart::{Image, Listeners, Notifier, State};
-use super::shared::{Shared, join, wait_once};
+use super::shared::{self, Shared, join};
 use super::status::Summary;
 use super::timeline::Timeline;
 use super::wake::Wake;
@@ -569,18 +569,8 @@ impl Drop for Monitor {
     }
 }
 
-/// Starts a thread, and waits until it has come to its work: a program may have no memory left in the next moment.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    let (begun, beginning) = crossbeam_channel::bounded::<()>(1);
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let thread = thread.spawn(move || {
-        wait_once();
-        let _ = begun.send(());
-        run();
-    });
-    let thread = thread.map_err(StartError::Thread)?;
-    let _ = beginning.recv();
-    Ok(thread)
+    shared::spawn(name, || (), run).map_err(StartError::Thread)
 }
 
 impl fmt::Debug for Monitor {

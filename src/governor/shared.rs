@@ -84,11 +84,25 @@ impl Shared {
     }
 }
 
-/// Has the calling thread wait at a channel, for a millisecond: what it needs for that is made when it first
-/// does, and kept. Later there may be no memory for it.
-pub(crate) fn wait_once() {
-    let (_sender, nothing) = crossbeam_channel::bounded::<()>(1);
-    let _ = nothing.recv_timeout(Duration::from_millis(1));
+/// Starts a thread, and waits until it has prepared itself and come to its work: a program may have no memory
+/// left in the next moment.
+pub(crate) fn spawn(
+    name: &str,
+    prepare: impl FnOnce() + Send + 'static,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let (begun, beginning) = crossbeam_channel::bounded::<()>(1);
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let thread = thread.spawn(move || {
+        prepare();
+        // What a thread needs to wait at a channel is made when it first does, and kept.
+        let (_sender, nothing) = crossbeam_channel::bounded::<()>(1);
+        let _ = nothing.recv_timeout(Duration::from_millis(1));
+        let _ = begun.send(());
+        run();
+    })?;
+    let _ = beginning.recv();
+    Ok(thread)
 }
 
 /// Waits for a thread's end, unless it is the caller, or hangs.

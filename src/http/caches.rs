@@ -5,7 +5,7 @@
 //! surface waits for it only so long.
 
 use super::reserve;
-use crate::governor::{CacheStatus, Monitor, ask_for_short_slices, lock, wait_once};
+use crate::governor::{CacheStatus, Monitor, ask_for_short_slices, lock, spawn};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -110,17 +110,13 @@ impl Caches {
         let (sender, wakes) = bounded(1);
         let board = Arc::clone(&self.0.board);
         let monitor = Arc::downgrade(&self.0.monitor);
-        let (begun, beginning) = bounded::<()>(1);
-        let builder = std::thread::Builder::new().name("plimsoll-caches".to_owned());
-        builder.spawn(move || {
+        let prepare = || {
             reserve::take();
             ask_for_short_slices();
-            wait_once();
-            let _ = begun.send(());
+        };
+        spawn("plimsoll-caches", prepare, move || {
             board.answer(&wakes, &monitor);
         })?;
-        // There may be no memory left in the next moment.
-        let _ = beginning.recv();
         Ok(sender)
     }
 }
