@@ -45,6 +45,7 @@ declare -A options=([ripgrep]='' [jaq]='--no-default-features' [oxipng]='')
 export CARGO_TARGET_DIR=$folder/target
 build() { # program, allocator, dependency, static
     local own=$folder/$2/$1
+    mkdir -p "$folder/$2"
     cp -r "$(source_of "${sources[$1]}")" "$own"
     chmod -R u+w "$own"
     (
