@@ -2,7 +2,9 @@
 //! depend on units, and no allocation.
 
 use plimsoll::Plimsoll;
-use plimsoll::trend::{Detector, History, Judgement, Pattern, Sample, Subject, Verdict};
+use plimsoll::trend::{
+    Detector, History, Judgement, Pattern, Recommendation, Sample, Subject, Verdict,
+};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_distr::StandardNormal;
@@ -387,6 +389,110 @@ fn a_gap_does_not_wipe_a_leak_out() {
     };
     let before = (0..1000).map(|step| push(f64::from(step) * 30.0)).last();
     assert_eq!(before, Some(true));
-    // The machine sleeps for eight hours; the process grows on from where it was.
+    // Nobody looks for eight hours, in which the process grows on.
     assert!((0..40).all(|step| push(58_800.0 + f64::from(step) * 30.0)));
+}
+
+/// The kernel ends what a peak carries over the limit, whatever the mean.
+#[test]
+fn the_limit_is_reached_when_the_peaks_reach_it() {
+    const MIB: f64 = 1_048_576.0;
+    // Teeth of ten minutes and 300 MiB, over a leak of 20 MiB an hour: at 600 of 800 after ten hours.
+    let series = (0..1_200).map(|step| {
+        let seconds = f64::from(step) * 30.0;
+        let tooth = 300.0 * (seconds / 600.0).fract();
+        sample(seconds, (100.0 + seconds / 180.0 + tooth) * MIB)
+    });
+    let verdict = follow(30.0, series, Some(800.0 * MIB));
+    assert!(verdict.is_leak(), "{verdict:?}");
+    let hours = verdict.seconds_to_limit().unwrap() / 3_600.0;
+    assert!((9.0..11.5).contains(&hours), "{hours} h: {verdict:?}");
+}
+
+#[test]
+fn what_grows_ever_faster_has_no_time_left_at_the_limit() {
+    const MIB: f64 = 1_048_576.0;
+    let bytes = |seconds: f64| (200.0 + 10.0 * (seconds / 4_320.0).exp()) * MIB;
+    let until = |limit: f64| {
+        let series = (0..=720).map(|step| f64::from(step) * 30.0);
+        let series = series.map(|seconds| sample(seconds, bytes(seconds)));
+        let verdict = follow(30.0, series, Some(limit));
+        assert_eq!(verdict.pattern, Pattern::Exponential, "{verdict:?}");
+        verdict.seconds_to_limit().unwrap()
+    };
+    let end = 720.0 * 30.0;
+    assert!(until(bytes(end)) < 60.0);
+    let ten_minutes = until(bytes(end + 600.0));
+    assert!((500.0..720.0).contains(&ten_minutes), "{ten_minutes}");
+}
+
+/// 64 KiB and more at a time, among ten million small blocks.
+#[test]
+fn a_leak_of_large_blocks_among_small_ones_is_as_sure_as_any() {
+    let of = |blocks: &dyn Fn(u32) -> f64| {
+        let series = (0..400).map(|step| Sample {
+            seconds: f64::from(step) * 30.0,
+            bytes: 1e9 + f64::from(step) * 1_048_576.0,
+            blocks: Some(blocks(step)),
+        });
+        follow(30.0, series, None)
+    };
+    let one_buffer = |verdict: &Verdict| {
+        let mut advice = verdict.advice.iter();
+        advice.any(|one| *one == Recommendation::LookForOneBuffer)
+    };
+    let large = of(&|step| 1e7 + f64::from(step));
+    assert!(large.is_leak() && large.confidence > 0.9, "{large:?}");
+    assert!(!one_buffer(&large), "{large:?}");
+    // So many come and go that four hundred more cannot be told.
+    let mut noise = Pcg64::seed_from_u64(7);
+    let hidden: Vec<f64> = (0..400)
+        .map(|_| 1e7 + 1e5 * noise.sample::<f64, _>(StandardNormal))
+        .collect();
+    let hidden = of(&|step| hidden[step as usize]);
+    assert!(
+        hidden.confidence > 0.9 && !one_buffer(&hidden),
+        "{hidden:?}"
+    );
+    // And where they surely stay as many, it is one.
+    let one = of(&|_| 1e7);
+    assert!(one.is_leak() && one.confidence < 0.8, "{one:?}");
+    assert!(one_buffer(&one), "{one:?}");
+}
+
+#[test]
+fn a_leak_that_begins_late_beside_a_short_cycle_is_dated_rightly() {
+    let series = (0..240).map(|step| {
+        let late = f64::from(step - 150).max(0.0);
+        sample(
+            f64::from(step) * 60.0,
+            1e9 + 2e7 * f64::from(step % 5) + 2e6 * late,
+        )
+    });
+    let verdict = follow(60.0, series, None);
+    assert!(verdict.is_leak(), "{verdict:?}");
+    let since = verdict.since.unwrap() / 60.0;
+    assert!((140.0..175.0).contains(&since), "{since}: {verdict:?}");
+}
+
+/// Most samples are of an hour of samples a second, and the leak is in the minutes after it.
+#[test]
+fn samples_that_come_less_often_by_now_count_for_their_own_time() {
+    let mut detector = Detector::new(1.0, Subject::Recorded);
+    let noise = |step: u32| f64::from(step * 7919 % 100) * 1e5;
+    (0..3_600).for_each(|step| detector.push(sample(f64::from(step), 1e9 + noise(step)), None));
+    let mut found = None;
+    for step in 0..1_000 {
+        let seconds = f64::from(step) * 60.0;
+        detector.push(
+            sample(3_600.0 + seconds, 1e9 + noise(step) + 1e4 * seconds),
+            None,
+        );
+        if detector.verdict().is_leak() {
+            found = found.or(Some(seconds / 60.0));
+        }
+    }
+    // Believed after LONG_SECONDS, and called after a tenth of that more.
+    let minutes = found.expect("a leak");
+    assert!(minutes < 60.0, "{minutes}");
 }

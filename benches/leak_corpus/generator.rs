@@ -69,6 +69,8 @@ pub struct Case {
     pub slope: f64,
     /// The level at the end, without what is beside it.
     pub level: f64,
+    /// How far what is beside it swings up.
+    pub swing: f64,
     /// The slope that was asked for, in shares of the limit an hour.
     pub asked: f64,
     /// The noise's standard deviation and its memory from a sample to the next.
@@ -90,6 +92,15 @@ enum Under {
         height: f64,
         regular: bool,
     },
+}
+
+impl Under {
+    fn height(self) -> f64 {
+        match self {
+            Under::Nothing => 0.0,
+            Under::Cycle { height, .. } | Under::Sawtooth { height, .. } => height,
+        }
+    }
 }
 
 pub struct Generator {
@@ -224,6 +235,7 @@ impl Generator {
             onset,
             slope: at(span) * limit / (span - onset),
             level: curve.last().copied().unwrap_or(base) * limit,
+            swing: under.height() * limit,
             asked,
             sigma: sigma * limit,
             rho,
@@ -330,6 +342,7 @@ impl Generator {
             onset: 0.0,
             slope: 0.0,
             level: curve.last().copied().unwrap_or(base) * limit,
+            swing: under.height() * limit,
             asked: 0.0,
             sigma: sigma * limit,
             rho,

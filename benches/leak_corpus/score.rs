@@ -166,8 +166,8 @@ fn slopes(cases: &[Case], outcomes: &[Outcome]) {
         errors.push((verdict.slope_bytes_per_hour / truth - 1.0).abs());
         covered += usize::from((verdict.slope_low..=verdict.slope_high).contains(&truth));
         all += 1;
-        let now = case.level;
-        let left = (case.limit - now) / case.slope;
+        // A peak ends it.
+        let left = (case.limit - case.level - case.swing) / case.slope;
         if let Some(forecast) = verdict.time_to_limit {
             limits.push((forecast.seconds / left - 1.0).abs());
             limits_covered += usize::from(

@@ -25,7 +25,8 @@ const FALL: f64 = 0.03;
 const ON: f64 = 0.5;
 const OFF: f64 = 0.4;
 
-/// A look counts for so many intervals at the most, however long the last one is ago.
+/// A look counts for so many intervals at the most, however long the last one is ago: of the usual ones,
+/// or of those that the samples come at by now.
 const LONGEST_STEP: f64 = 8.0;
 
 /// Fewer samples than this are too few for any verdict.
@@ -94,6 +95,8 @@ pub struct Detector {
     suspect: Option<Suspect>,
     /// The last samples, a little smoothed.
     recent: f64,
+    /// From the last sample but one to the last.
+    step: f64,
     verdict: Verdict,
 }
 
@@ -121,6 +124,7 @@ impl Detector {
             has_judged: false,
             suspect: None,
             recent: 0.0,
+            step: 0.0,
             verdict: Verdict::default(),
         }
     }
@@ -149,8 +153,9 @@ impl Detector {
         }
         let best = self.best(whole, limit);
         // One look after a gap says no more than any other.
-        let most = LONGEST_STEP * self.history.interval();
-        let passed = before.map_or(0.0, |before| (last.seconds - before.seconds).min(most));
+        let most = LONGEST_STEP * self.history.interval().max(self.step);
+        self.step = before.map_or(0.0, |before| last.seconds - before.seconds);
+        let passed = self.step.min(most);
         self.recent = match before {
             Some(_) => self.recent + 0.4 * (last.bytes - self.recent),
             None => last.bytes,
@@ -319,7 +324,10 @@ impl Detector {
         let since = last - finding.to;
         let line = finding.now + finding.line.slope * since;
         let has_fallen = self.recent < line - 3.0 * finding.line.sigma;
-        let room = (limit - if has_fallen { self.recent } else { line }).max(0.0);
+        // What ends a program is a peak, and not the middle of what swings, nor its floor. And what
+        // curves up, or has just jumped, stands above the line.
+        let peak = finding.above + if has_fallen { self.recent } else { line };
+        let room = (limit - peak.max(self.recent)).max(0.0);
         let after = |slope_per_hour: f64| -> Option<f64> {
             let slope = slope_per_hour / 3_600.0;
             if slope <= 0.0 {

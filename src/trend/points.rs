@@ -123,7 +123,7 @@ pub(super) fn thinned(points: &Points, each: usize) -> Points {
 pub(super) fn floors(low: &Points, cycle: Option<f64>) -> Points {
     let span = low.span();
     let parts = match cycle {
-        Some(cycle) => ((span / cycle) as usize).clamp(4, 16),
+        Some(cycle) => ((span / cycle) as usize).clamp(2, 16),
         None => 16,
     };
     let width = span / parts as f64 * (1.0 + 1e-9);

@@ -68,6 +68,7 @@ pub(super) fn noise(points: &Points) -> f64 {
 /// Divides at most [`COARSE`] points into pieces of at least `least` points, each of which has to be
 /// worth `penalty` in squares.
 pub(super) fn divide(points: &Points, piece: Piece, least: usize, penalty: f64) -> Division {
+    debug_assert!(points.n <= COARSE, "{} points", points.n);
     let n = points.n.min(COARSE);
     let mut sums = [Sums::default(); COARSE + 1];
     let (t0, y0) = (points.t[0], points.y[0]);

@@ -122,6 +122,7 @@ impl Forecast {
 
 /// What is said about a series: whether it is a leak, how fast, how sure, and how long there is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verdict {
     /// Whether it is a leak.

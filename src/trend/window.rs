@@ -23,11 +23,25 @@ const TRIMMED: usize = 25;
 /// From this share of the growth on, a jump is fitted beside the line.
 const JUMPED: f64 = 0.35;
 
+/// Fewer low watermarks make no line.
+const FLOORS: usize = 4;
+
 /// Low watermarks are few: their interval has to be narrower by this.
 const CLEARLY: f64 = 0.8;
 
 /// Fewer points than this say nothing.
 const LEAST: usize = 12;
+
+/// From this share on the blocks grow with the bytes, and nothing more need be asked.
+const BLOCKS_SHOW: f64 = 0.25;
+
+/// Blocks surely grow if they do by so many standard errors, and by so many blocks.
+const SURELY: f64 = 4.0;
+const SOME_BLOCKS: f64 = 30.0;
+
+/// Blocks of so many bytes each are the largest that noise may hide. If it could hide smaller ones,
+/// nothing is known: they would be few.
+const LARGE_BLOCK: f64 = 65_536.0;
 
 /// A stretch at the end of a window, and what was found about it.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +62,10 @@ pub(super) struct Finding {
     pub(super) growth: f64,
     /// The level at the end, by the line.
     pub(super) now: f64,
-    /// The growth of the blocks over that of the bytes, each as a share of what there is; `None` where
-    /// blocks are not known.
+    /// How far the peaks stand above the line, without the few highest.
+    pub(super) above: f64,
+    /// The growth of the blocks over that of the bytes, each as a share of what there is, or 1 where they
+    /// surely grow; `None` where blocks are not known, or not well enough.
     pub(super) blocks: Option<f64>,
     pub(super) past: Before,
     /// Of the last two fifths alone.
@@ -69,6 +85,7 @@ pub(super) struct Finding {
 pub(super) struct Window {
     pub(super) mean: Points,
     low: Points,
+    high: Points,
     blocks: Points,
     /// Without the cycle, and with at most [`COARSE`] points.
     clean: Points,
@@ -81,12 +98,14 @@ pub(super) struct Window {
 impl Window {
     /// `swing` is what a coarser window found.
     pub(super) fn new(history: &History, ring: usize, swing: Option<(f64, f64)>) -> Window {
-        let (mut mean, mut low, mut blocks) = (Points::new(), Points::new(), Points::new());
+        let (mut mean, mut blocks) = (Points::new(), Points::new());
+        let (mut low, mut high) = (Points::new(), Points::new());
         let bins = history.bins(ring);
         let count = history.bins(ring).count();
         for bin in bins.skip(count.saturating_sub(super::MOST)) {
             mean.push(bin.seconds, bin.mean);
             low.push(bin.seconds, f64::from(bin.low));
+            high.push(bin.seconds, f64::from(bin.high));
             if bin.blocks >= 0.0 {
                 blocks.push(bin.seconds, f64::from(bin.blocks));
             }
@@ -94,13 +113,14 @@ impl Window {
         let step = mean.step();
         let cycle = cycle(&mean).map(|points| points * step);
         let clean = match cycle {
-            Some(cycle) => smoothed(&mean, cycle),
-            None => thinned(&mean, mean.n.div_ceil(COARSE).max(1)),
+            Some(cycle) => coarse(&smoothed(&mean, cycle)),
+            None => coarse(&mean),
         };
         let mut window = Window {
             ring,
             mean,
             low,
+            high,
             blocks,
             clean,
             cycle,
@@ -199,7 +219,27 @@ impl Window {
         }
         let (slope, length) = least_squares(&self.blocks, from, self.blocks.n);
         let last = self.blocks.y[self.blocks.n - 1].max(1.0);
-        Some((slope * length / last) / (growth / now.abs().max(f64::MIN_POSITIVE)))
+        let share = (slope * length / last) / (growth / now.abs().max(f64::MIN_POSITIVE));
+        if share > BLOCKS_SHOW {
+            return Some(share);
+        }
+        // Few blocks among many, each far larger than the others, or one that grows.
+        let line = line(&tail(&self.blocks, from), Beside::default())?;
+        let (rise, doubt) = (line.slope * length, SURELY * line.error * length);
+        if rise > doubt.max(SOME_BLOCKS) {
+            return Some(1.0);
+        }
+        (doubt < growth / LARGE_BLOCK).then_some(share)
+    }
+
+    /// How far the peaks stand above a line, from one point on: what all but one in twenty keep below.
+    fn peaks_above(&self, from: usize, line: &Line, end: f64) -> f64 {
+        let high = tail(&self.high, from);
+        let mut above = [0.0; super::MOST];
+        for (place, (t, y)) in high.t().iter().zip(high.y()).enumerate() {
+            above[place] = y - (line.end - line.slope * (end - t));
+        }
+        quantile(&mut above[..high.n], 0.95).max(0.0)
     }
 
     /// The means from a time on.
@@ -234,7 +274,10 @@ impl Window {
         let smooth = cycle.map(|cycle| smoothed(&mean, cycle));
         let smooth = smooth.as_ref().unwrap_or(&mean);
         let floors = floors(&tail(&self.low, from), cycle);
-        let floor = line(&floors, Beside::default());
+        let floor = match floors.n {
+            FLOORS.. => line(&floors, Beside::default()),
+            _ => None,
+        };
         let (channel, mut line) = surest(&mean, floor, cycle)?;
 
         let growth = (line.slope * span).max(f64::MIN_POSITIVE);
@@ -252,6 +295,11 @@ impl Window {
             Channel::Mean => &mean,
             Channel::Seasonal => smooth,
         };
+        // The last low watermark is older than the last point.
+        let end = match channel {
+            Channel::Floor => floors.t[floors.n - 1],
+            _ => mean.t[mean.n - 1],
+        };
         // Few low watermarks, or few cycles, show no course; what they were taken from does.
         let shape = compare(course)
             .or_else(|| compare(smooth))
@@ -260,6 +308,7 @@ impl Window {
             Some((cycle, swing)) if span < 2.0 * cycle => Some(swing),
             _ => None,
         };
+        let now = line.end + line.slope * (mean.t[mean.n - 1] - end);
         Some(Finding {
             from: mean.t[0],
             to: mean.t[mean.n - 1],
@@ -271,9 +320,10 @@ impl Window {
             jump,
             jumps: (jumps[0].1 + jumps[1].1) / growth,
             growth: line.slope * span,
-            now: line.end,
-            blocks: self.blocks_with(from, line.slope * span, line.end),
-            past: before(history, self.ring, mean.t[0], line.end - line.sigma),
+            now,
+            above: self.peaks_above(from, &line, end),
+            blocks: self.blocks_with(from, line.slope * span, now),
+            past: before(history, self.ring, mean.t[0], now - line.sigma),
             late: fit::line(&tail(course, course.n * 3 / 5), Beside::default()),
             floor,
             swing,
@@ -281,6 +331,11 @@ impl Window {
             before: piece,
         })
     }
+}
+
+/// At most [`COARSE`] points of them.
+fn coarse(points: &Points) -> Points {
+    thinned(points, points.n.div_ceil(COARSE).max(1))
 }
 
 /// The line with the narrowest interval: through the means, through the means with a cycle beside it,
