@@ -13,6 +13,9 @@ use std::time::Duration;
 /// A leak has become less urgent when it would still be so in this share of the time.
 const CLEARLY: f64 = 0.8;
 
+/// From this confidence on a restart is not made against a verdict.
+const SURE: f64 = 0.9;
+
 /// What an [`EventKind::Leak`](crate::EventKind::Leak) tells of a verdict that has changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -87,7 +90,44 @@ pub(super) struct LeakWatch {
     subject: Subject,
     interval: Duration,
     last: Option<Duration>,
+    awake: Awake,
     news: Option<(Judgement, Severity)>,
+}
+
+/// The time in which the program ran: one that is stopped (`SIGSTOP`, a frozen group) neither looks nor
+/// grows, and a gap in the series would tell of a growth that has paused.
+#[derive(Default)]
+struct Awake {
+    last: Duration,
+    /// The last times at which it woke, by this clock, and what it had slept by then in all, in seconds;
+    /// the oldest first.
+    woke: [(f64, f64); 8],
+}
+
+/// From so many intervals on, a look that did not come is not a late one.
+const ASLEEP: u32 = 8;
+
+impl Awake {
+    fn slept(&self) -> f64 {
+        self.woke[self.woke.len() - 1].1
+    }
+
+    /// This clock's time of a look.
+    fn see(&mut self, at: Duration, interval: Duration) -> Duration {
+        let gap = at.saturating_sub(std::mem::replace(&mut self.last, at));
+        if gap >= ASLEEP * interval && at > gap {
+            let slept = self.slept() + gap.saturating_sub(interval).as_secs_f64();
+            self.woke.rotate_left(1);
+            self.woke[self.woke.len() - 1] = (at.as_secs_f64() - slept, slept);
+        }
+        at.saturating_sub(Duration::from_secs_f64(self.slept()))
+    }
+
+    /// The uptime at a time of this clock, in seconds.
+    fn uptime(&self, seconds: f64) -> f64 {
+        let before = self.woke.iter().rev().find(|(woke, _)| *woke <= seconds);
+        seconds + before.map_or(0.0, |(_, slept)| *slept)
+    }
 }
 
 impl LeakWatch {
@@ -97,6 +137,7 @@ impl LeakWatch {
             subject,
             interval,
             last: None,
+            awake: Awake::default(),
             news: None,
         }
     }
@@ -123,13 +164,18 @@ impl LeakWatch {
             Subject::Heap => (held.heap_bytes, Some(blocks as f64)),
             _ => (held.resident_bytes, None),
         };
+        // What is resident beside the heap takes of its room.
+        let beside = held.resident_bytes.saturating_sub(bytes);
         let sample = Sample {
-            seconds: at.as_secs_f64(),
+            seconds: self.awake.see(at, self.interval).as_secs_f64(),
             bytes: bytes as f64,
             blocks,
         };
-        self.detector.push(sample, Some(limit as f64));
-        Some(self.detector.verdict())
+        self.detector
+            .push(sample, Some(limit.saturating_sub(beside).max(1) as f64));
+        let mut verdict = self.detector.verdict();
+        verdict.since = verdict.since.map(|since| self.awake.uptime(since));
+        Some(verdict)
     }
 
     /// What is to be told: a judgement that has changed, or a leak that has become more or less
@@ -151,6 +197,19 @@ impl LeakWatch {
         }
         self.news = Some(now);
         Some(LeakNews::of(verdict))
+    }
+
+    /// When a leak reaches the limit.
+    pub(super) fn reaches_limit(verdict: &Verdict) -> Option<Duration> {
+        let seconds = verdict.seconds_to_limit().filter(|_| verdict.is_leak())?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// Whether it surely is no leak, but falls by itself each time that it has risen.
+    pub(super) fn is_tidal(verdict: &Verdict) -> bool {
+        verdict.judgement == Judgement::NoLeak
+            && verdict.confidence >= SURE
+            && matches!(verdict.pattern, Pattern::Sawtooth | Pattern::Periodic)
     }
 
     /// When a leak reaches so many bytes.
@@ -221,6 +280,57 @@ mod tests {
             leaks[0].to_string().starts_with("live heap leaks"),
             "{}",
             leaks[0]
+        );
+    }
+
+    #[test]
+    fn what_is_resident_beside_the_heap_takes_of_its_room() {
+        let mut watch = LeakWatch::new(Duration::from_secs(1), Subject::Heap);
+        let mut left = None;
+        for look in 0..=300 {
+            let heap_bytes = 20 * MIB + look * MIB / 4 + noise(look);
+            let held = Held {
+                heap_bytes,
+                resident_bytes: heap_bytes + 150 * MIB,
+            };
+            let seen = watch.see(Duration::from_secs(look), held, heap_bytes / 64, 256 * MIB);
+            left = seen.unwrap().seconds_to_limit();
+        }
+        // 11 MiB.
+        let left = left.expect("a leak");
+        assert!((38.0..50.0).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_program_that_was_stopped_leaks_as_before() {
+        let mut watch = LeakWatch::new(Duration::from_secs(30), Subject::Heap);
+        let mut see = |seconds: u64, ran: u64| {
+            let heap_bytes = 1_000_000_000 + 10_000 * ran;
+            let held = Held {
+                heap_bytes,
+                resident_bytes: heap_bytes,
+            };
+            let at = Duration::from_secs(seconds);
+            watch.see(at, held, heap_bytes / 64, 4_000_000_000).unwrap()
+        };
+        let before = (0..=240).map(|step| see(30 * step, 30 * step)).last();
+        assert!(before.unwrap().is_leak(), "{before:?}");
+        // Stopped for an hour.
+        for step in 1..=40 {
+            let ran = 7_200 + 30 * step;
+            let verdict = see(ran + 3_600, ran);
+            assert!(verdict.is_leak(), "{step}: {verdict:?}");
+            assert!(verdict.since.unwrap() < 3_600.0, "{verdict:?}");
+        }
+        // What begins after it is dated by the uptime.
+        let mut awake = Awake::default();
+        let interval = Duration::from_secs(30);
+        for seconds in [0, 30, 60, 3_660, 3_690] {
+            awake.see(Duration::from_secs(seconds), interval);
+        }
+        assert_eq!(
+            [0.0, 60.0, 90.0, 120.0].map(|at| awake.uptime(at)),
+            [0.0, 60.0, 3_660.0, 3_690.0]
         );
     }
 

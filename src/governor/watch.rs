@@ -88,6 +88,10 @@ pub(super) struct Watch {
     leak: LeakWatch,
     /// When a leak reaches the lowest line.
     line_ahead: Option<Duration>,
+    /// And the limit.
+    limit_ahead: Option<Duration>,
+    /// It rises and falls by itself.
+    is_tidal: bool,
     /// Who asked for a restart and waits for what comes of it.
     asked: Vec<Sender<RestartError>>,
     failures: Failures,
@@ -148,6 +152,8 @@ impl Watch {
             drill: None,
             leak,
             line_ahead: None,
+            limit_ahead: None,
+            is_tidal: false,
             asked: Vec::with_capacity(MOST_ASKED),
             failures: Failures::default(),
             withheld: None,
@@ -327,6 +333,8 @@ impl Watch {
             }),
             busy_since: self.busy_since.or(self.full_since),
             line_ahead: self.line_ahead,
+            limit_ahead: self.limit_ahead,
+            is_tidal: self.is_tidal,
         };
         let past = Past {
             restarts: self.state.restarts(),
@@ -357,6 +365,8 @@ impl Watch {
         };
         let line = self.control.policy().levels.optimise.enter * limit as f64;
         self.line_ahead = LeakWatch::reaches(&verdict, reading.held, line);
+        self.limit_ahead = LeakWatch::reaches_limit(&verdict);
+        self.is_tidal = LeakWatch::is_tidal(&verdict);
         *lock(&self.shared.leak) = verdict;
         if let Some(news) = self.leak.news(&verdict) {
             self.report(EventKind::Leak(news));
@@ -472,9 +482,13 @@ impl Watch {
             .is_none_or(|last| discriminant(&last) != discriminant(&why));
         self.set_withheld(Some(why));
         if news {
-            lock(&self.shared.summary).restarts_withheld += 1;
-            self.report(EventKind::RestartWithheld(why));
+            self.tell_withheld(why);
         }
+    }
+
+    fn tell_withheld(&self, why: Withheld) {
+        lock(&self.shared.summary).restarts_withheld += 1;
+        self.report(EventKind::RestartWithheld(why));
     }
 
     fn set_withheld(&mut self, why: Option<Withheld>) {

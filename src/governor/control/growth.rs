@@ -28,6 +28,9 @@ struct Sample {
     bytes: u64,
 }
 
+/// A sample that comes so many steps of the longer series after its last comes after a stop.
+const ASLEEP: u32 = 30;
+
 /// A minute and a little at one a second.
 const MOST_SAMPLES: usize = 72;
 
@@ -109,6 +112,11 @@ impl Growth {
             }
             None => self.last = Some(sample),
         }
+        let asleep = |last: &Sample| at > last.at + ASLEEP * self.far.step;
+        if self.far.get().last().is_some_and(asleep) {
+            // The program was stopped: what was before tells nothing of the rate by now.
+            (self.near.length, self.far.length) = (0, 0);
+        }
         self.near.see(sample);
         self.far.see(sample);
     }
@@ -127,7 +135,8 @@ impl Growth {
         self.rates[0].min(self.rates[1]).max(0.0)
     }
 
-    /// Until `bytes` are reached at the rate of the moment; `None` when that never happens.
+    /// Until `bytes` are reached at the rate of the moment; `None` when that never happens. Soon enough to
+    /// look again in time: a single large allocation counts as if others followed.
     pub(super) fn time_left(&self, bytes: u64) -> Option<Duration> {
         let last = self.last?;
         let moment = self
@@ -138,6 +147,17 @@ impl Growth {
             .map_or(0.0, |then| slope(then, last))
             .max(self.rate());
         until(bytes, last, rate)
+    }
+
+    /// The same at a rate that was there in both halves of the moment, or in the last two steps: one large
+    /// allocation is none.
+    pub(super) fn sure_time_left(&self, bytes: u64) -> Option<Duration> {
+        let last = self.last?;
+        let first = self.near.get().first().copied();
+        let ago = |time| self.near.before(last.at, time).or(first);
+        let halves = ago(MOMENT).zip(ago(MOMENT / 2));
+        let rate = halves.map_or(0.0, |(then, amid)| slope(then, amid).min(slope(amid, last)));
+        until(bytes, last, rate.max(self.rate()))
     }
 
     /// Until `bytes` are reached at the rate of the last minute or so: least squares over what
@@ -308,6 +328,32 @@ mod tests {
                 "{left:?} of {truth}"
             );
         }
+    }
+
+    #[test]
+    fn one_large_allocation_is_not_the_rate_of_the_moment() {
+        let mut growth = Growth::new(ms(1000));
+        for look in 0..100u64 {
+            let jump = if look < 95 { 0 } else { 160_000 };
+            growth.see(ms(look * 50), 4_000_000 + look + jump);
+            let left = growth.sure_time_left(5_120_000);
+            assert!(
+                left.is_none_or(|left| left > Duration::from_secs(3_600)),
+                "{look}: {left:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_before_a_stop_is_not_counted_into_the_rate() {
+        let mut growth = Growth::new(ms(1000));
+        let mut bytes = 100_000;
+        for second in (0..36).chain(3_636..3_673) {
+            bytes += 1_000;
+            growth.see(ms(second * 1000), bytes);
+        }
+        let left = growth.long_time_left(bytes + 50_000).unwrap();
+        assert!((49..=51).contains(&left.as_secs()), "{left:?}");
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Judgement {
         let patience = case.policy.drain_deadline + LAST_MOMENT;
         let within = |left: Option<Duration>, time| left.filter(|&left| left <= time);
         // At the rate of this moment, which tells of the next seconds, or of the last minute.
-        let next = case.growth.time_left(case.sight.limit);
+        let next = case.growth.sure_time_left(case.sight.limit);
         let soon = within(next, patience.clamp(Duration::from_secs(5), SIGHT));
         let in_time =
             soon.or_else(|| within(case.growth.long_time_left(case.sight.limit), patience));
@@ -207,7 +207,12 @@ impl Judgement {
             }
         }
         if !is_urgent && !is_critical {
-            let left = growth.long_time_left(sight.limit);
+            if sight.is_tidal && policy.horizon < Duration::MAX {
+                return Err(Some(Withheld::Tidal));
+            }
+            // The rate of the last minute, or what is known of all the time before.
+            let times = [growth.long_time_left(sight.limit), sight.limit_ahead];
+            let left = times.into_iter().flatten().min();
             if left.is_none_or(|left| left > policy.horizon) && policy.horizon < Duration::MAX {
                 return Err(Some(Withheld::TimeRemains {
                     seconds: left.map(|left| left.as_secs()),

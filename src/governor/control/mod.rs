@@ -98,6 +98,10 @@ pub(super) struct Sight {
     pub(super) busy_since: Option<Duration>,
     /// When a leak reaches the lowest line, as its verdict has it.
     pub(super) line_ahead: Option<Duration>,
+    /// And when the limit.
+    pub(super) limit_ahead: Option<Duration>,
+    /// It is surely no leak, but falls by itself each time that it has risen.
+    pub(super) is_tidal: bool,
 }
 
 /// What a drill injects.

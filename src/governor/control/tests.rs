@@ -23,6 +23,8 @@ struct Simulation {
     busy_since: Option<Duration>,
     drill: Option<Drilled>,
     line_ahead: Option<Duration>,
+    limit_ahead: Option<Duration>,
+    is_tidal: bool,
     looks: u32,
 }
 
@@ -53,6 +55,8 @@ impl Simulation {
             busy_since: None,
             drill: None,
             line_ahead: None,
+            limit_ahead: None,
+            is_tidal: false,
             looks: 0,
         }
     }
@@ -69,6 +73,8 @@ impl Simulation {
             drill: self.drill,
             busy_since: self.busy_since,
             line_ahead: self.line_ahead,
+            limit_ahead: self.limit_ahead,
+            is_tidal: self.is_tidal,
         };
         let past = Past {
             restarts: &self.restarts,
@@ -85,6 +91,13 @@ impl Simulation {
         }
         self.now += orders.interval;
         orders
+    }
+
+    /// A minute in which little is held.
+    fn warm_up(&mut self) {
+        for _ in 0..60 {
+            self.look(20 * MIB);
+        }
     }
 
     /// Looks until something other than "not due" comes of the restart; `None` at the end.
@@ -581,4 +594,68 @@ fn a_leak_on_its_way_to_the_line_is_looked_at_more_often() {
     let mut run = Simulation::new(Policy::default());
     run.line_ahead = Some(Duration::from_secs(2));
     assert_eq!(run.look(mib(100.0)).interval, Duration::from_millis(500));
+}
+
+/// A leak under noise that the last minute does not show, but hours do.
+#[test]
+fn the_verdict_on_leaks_tells_how_long_there_is_where_the_last_minute_does_not() {
+    let noisy = |at: f64| {
+        let mixed = (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let noise = ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
+        let level = 390.0 + (at - 200.0).max(0.0) / 20.0;
+        mib(level + 16.0 * noise)
+    };
+    let due_at = |limit_ahead: Option<u64>| {
+        let mut run = Simulation::new(policy());
+        run.control.ready();
+        run.warm_up();
+        run.limit_ahead = limit_ahead.map(Duration::from_secs);
+        while run.now < Duration::from_secs(900) {
+            let at = run.now.as_secs_f64();
+            if matches!(run.look(noisy(at)).restart, Verdict::Due { .. }) {
+                return at;
+            }
+        }
+        900.0
+    };
+    let [unknown, within, beyond] = [None, Some(3_000), Some(4_000)].map(due_at);
+    assert_eq!(unknown, beyond);
+    assert!(within < unknown - 60.0, "{within} and {unknown}");
+}
+
+/// A tooth of ten minutes that goes over the line and back by itself.
+#[test]
+fn what_surely_rises_and_falls_by_itself_is_not_restarted_before_the_limit_is_near() {
+    let tooth = |at: f64| mib(300.0 + 135.0 * (at / 600.0).fract());
+    let come = |policy, is_tidal| {
+        let mut run = Simulation::new(policy);
+        run.control.ready();
+        run.warm_up();
+        run.is_tidal = is_tidal;
+        run.verdict(1_200, tooth).map(|(_, verdict)| verdict)
+    };
+    assert!(matches!(come(policy(), false), Some(Verdict::Due { .. })));
+    assert_eq!(
+        come(policy(), true),
+        Some(Verdict::Withheld(Withheld::Tidal))
+    );
+    let at_the_line = Policy {
+        horizon: Duration::MAX,
+        ..policy()
+    };
+    assert!(matches!(come(at_the_line, true), Some(Verdict::Due { .. })));
+    // Near the limit it is restarted like any other.
+    let mut run = Simulation::new(policy());
+    run.control.ready();
+    run.warm_up();
+    run.is_tidal = true;
+    let mut due = None;
+    while due.is_none() && run.now < Duration::from_secs(600) {
+        let at = run.now.as_secs_f64();
+        if let Verdict::Due { .. } = run.look(mib(300.0 + at)).restart {
+            due = Some(at);
+        }
+    }
+    assert!(due.is_some_and(|at| at < 212.0), "{due:?}");
 }
