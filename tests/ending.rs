@@ -98,14 +98,20 @@ fn stops(folder: &Path) {
 /// Whoever operates it takes restarts out of the policy while one drains.
 fn forbids(folder: &Path) {
     let draining = draining(folder);
+    let mut events = draining.monitor.events();
+    let left = || draining.token.lock().unwrap().as_ref().unwrap().remaining();
+    assert!(left() > Duration::ZERO);
     let mut policy = draining.monitor.policy();
     policy.how = None;
     draining.monitor.set_policy(policy).unwrap();
+    let called_off = |kind| matches!(kind, EventKind::RestartWithheld(Withheld::PolicyChanged));
+    wait_for(&mut events, |event| called_off(event.kind));
     let deadline = Instant::now() + Duration::from_secs(5);
     while draining.monitor.is_draining() {
         assert!(Instant::now() < deadline, "it goes on");
         std::thread::sleep(Duration::from_millis(1));
     }
+    assert_eq!(left(), Duration::ZERO);
     drop(draining.token.lock().unwrap().take());
     assert_eq!(draining.monitor.restart(), RestartError::NotConfigured);
     assert_eq!(remembered(folder), 0);

@@ -9,7 +9,7 @@
 //! with a bug would; the monitor shrinks the cache, purges, and restarts the program in place
 //! before the kernel ends it. Ten more scenarios, five leaks and five healthy loads, are there to
 //! be told from each other, and `--record` keeps what the heap did. `--for` counts from the start
-//! of the process, over all restarts, and ends with an account of what happened.
+//! of the service, over all restarts, and ends with an account of what happened.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -34,7 +34,7 @@ use flags::{Flags, Governor, Kind};
 use gate::{Gate, Guarded, Peer};
 use plimsoll::batch::Batches;
 use plimsoll::http::{Admin, RequestLayer, Server};
-use plimsoll::{EventKind, Fault, Level, Monitor, Restart};
+use plimsoll::{EventKind, Fault, Level, Monitor, Restart, Withheld};
 use report::Report;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -169,10 +169,10 @@ fn start_monitor(
                 gate.announce();
                 runtime.spawn(async move { gate.close(token).await });
             })
-            .on_event(move |event| {
-                if let EventKind::Fault(Fault::ExecFailed(_)) = event.kind {
-                    opening.open();
-                }
+            .on_event(move |event| match event.kind {
+                EventKind::Fault(Fault::ExecFailed(_))
+                | EventKind::RestartWithheld(Withheld::PolicyChanged) => opening.open(),
+                _ => {}
             });
         if let Some(time) = flags.sustained {
             builder = builder.sustained(time);

@@ -184,10 +184,14 @@ impl MonitorBuilder {
     /// if let Ok(drain) = restart.recv() {
     ///     // Accept no more, answer what is open, then:
     ///     drain.done();
+    ///     // The program may still be there afterwards: see `Drain`.
     /// }
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A restart that fails or is called off leaves the program as it is, with an event that says so:
+    /// [`Drain`] names them, and the server accepts again.
     pub fn drain(
         mut self,
         deadline: Duration,

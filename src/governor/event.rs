@@ -26,20 +26,35 @@ use std::time::{Duration, Instant};
 /// memory, about 64 KiB, is reserved when the reader is made.
 const CAPACITY: usize = 256;
 
-/// One event.
+/// One event. As JSON, what happened stands in `kind` and `what`, and times are seconds:
+///
+/// ```json
+/// {"sequence": 7, "uptime_seconds": 61.5, "kind": "early_wake", "what": "pressure_stall"}
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Event {
     /// Counts up by one with each event of a monitor, from 0. A gap is what a slow reader lost.
     pub sequence: u64,
     /// Since the monitor started.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "uptime_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub uptime: Duration,
     /// What happened.
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub kind: EventKind,
 }
 
 /// What happened. As text, a line for people.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", content = "what", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum EventKind {
     /// The monitor runs.
@@ -75,8 +90,8 @@ pub enum EventKind {
     Shedding(bool),
     /// A restart was due and did not happen.
     RestartWithheld(Withheld),
-    /// The last event of this image of the program, unless the restart fails: the drain begins when
-    /// all callbacks have returned.
+    /// The last event of this image of the program, unless the restart fails or is called off, of which
+    /// another tells: the drain begins when all callbacks have returned.
     Restarting(RestartRecord),
     /// The kernel or the service manager says that memory is short, and the monitor looks at once.
     EarlyWake(WakeSource),
@@ -95,6 +110,11 @@ pub enum EventKind {
 
 /// What does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Fault {
     /// No allocation has been counted: [`Plimsoll`](crate::Plimsoll) is not the program's global

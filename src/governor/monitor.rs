@@ -287,19 +287,26 @@ impl Monitor {
 
     /// Has a restart by [`Restart::Exec`](crate::Restart::Exec) hand this socket to the new image,
     /// by the `LISTEN_FDS` protocol: the crate `listenfd` finds it there, and clients that connect
-    /// meanwhile wait in its queue. Of the same name, the last counts; up to 64.
+    /// meanwhile wait in its queue. Up to 64, which the new image finds in the order in which they were
+    /// named first; of the same name the last counts.
     ///
     /// ```no_run
     /// use std::net::TcpListener;
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let monitor = plimsoll::Monitor::builder().restart(plimsoll::Restart::Exec).start()?;
-    /// // From the image before this one; none at the first start.
-    /// let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
-    ///     Some(listener) => listener,
-    ///     None => TcpListener::bind("127.0.0.1:8080")?,
+    /// // Once and first of all: it takes the variables out of the environment, which no thread may
+    /// // read meanwhile.
+    /// let mut inherited = listenfd::ListenFd::from_env();
+    /// let mut listen = |number, address| match inherited.take_tcp_listener(number)? {
+    ///     // From the image before this one.
+    ///     Some(listener) => Ok(listener),
+    ///     None => TcpListener::bind(address),
     /// };
-    /// monitor.hand_over("http", &listener)?;
+    /// let (service, admin) = (listen(0, "127.0.0.1:8080")?, listen(1, "127.0.0.1:9090")?);
+    ///
+    /// let monitor = plimsoll::Monitor::builder().restart(plimsoll::Restart::Exec).start()?;
+    /// monitor.hand_over("service", &service)?;
+    /// monitor.hand_over("admin", &admin)?;
     /// # Ok(())
     /// # }
     /// ```

@@ -132,15 +132,15 @@ impl Admin {
 
     /// [`serve`](Self::serve) on a socket that listens already: one that the service manager opened, or
     /// that the image before this one [handed over](crate::Monitor::hand_over), so that dashboards find
-    /// the port open over a restart.
+    /// the port open over a restart. [`Monitor::hand_over`](crate::Monitor::hand_over) shows where the new
+    /// image finds it, beside the service's own.
     ///
     /// ```no_run
     /// use plimsoll::http::Admin;
     /// use std::net::TcpListener;
     ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let monitor = plimsoll::Monitor::builder().restart(plimsoll::Restart::Exec).start()?;
-    /// let listener = match listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+    /// # fn serve(monitor: plimsoll::Monitor, inherited: Option<TcpListener>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = match inherited {
     ///     Some(listener) => listener,
     ///     None => TcpListener::bind("127.0.0.1:9090")?,
     /// };

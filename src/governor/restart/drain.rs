@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 /// Given to the drain hook. The restart waits until it is dropped, or its deadline is over. Then it
 /// follows, unless [`Monitor::ending`](crate::Monitor::ending) has called it off or the monitor is
-/// being stopped: that is what keeps a program that was told to end from being restarted.
+/// being stopped: that is what keeps a program that was told to end from being restarted. A policy that
+/// restarts in another way, or no more, calls it off as well, with an event
+/// ([`Withheld::PolicyChanged`](crate::Withheld::PolicyChanged)); and the new image may fail to start
+/// ([`Fault::ExecFailed`](crate::Fault::ExecFailed)). After either of these the program goes on, and
+/// accepts again.
 ///
 /// It may be sent to another thread or task: the hook itself should return soon.
 pub struct Drain {
@@ -50,6 +54,11 @@ impl Draining {
         waited.unwrap_or_else(PoisonError::into_inner).0.done
     }
 
+    /// It is over, and the program goes on.
+    pub(in crate::governor) fn end(&self) {
+        self.state().deadline = None;
+    }
+
     /// Has the one who waits look around.
     pub(in crate::governor) fn look(&self) {
         drop(self.state());
@@ -67,7 +76,7 @@ impl Drain {
         Drain { shared, number }
     }
 
-    /// How long the restart waits at the most, from now.
+    /// How long the restart waits at the most, from now; zero when it has been called off.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         let state = *self.shared.state();

@@ -47,7 +47,7 @@ impl Listeners {
         }
     }
 
-    /// Keeps a copy of a socket under a name; one of the same name is replaced.
+    /// Keeps a copy of a socket under a name; one of the same name is replaced, in its place.
     pub(in crate::governor) fn add(
         &mut self,
         name: &str,
@@ -80,8 +80,10 @@ impl Listeners {
             copy: duplicate(socket, above)?,
             spare: duplicate(socket, above)?,
         };
-        self.sockets.retain(|known| known.name != name);
-        self.sockets.push(added);
+        match self.sockets.iter_mut().find(|known| known.name == name) {
+            Some(known) => *known = added,
+            None => self.sockets.push(added),
+        }
         let names: Vec<&str> = self
             .sockets
             .iter()

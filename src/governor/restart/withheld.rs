@@ -8,11 +8,20 @@ use std::time::Duration;
 
 /// Why a restart that was due did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Withheld {
     /// The last one was too short a time ago.
     Cooldown {
         /// When the next may be.
+        #[cfg_attr(
+            feature = "serde",
+            serde(rename = "remaining_seconds", serialize_with = "crate::units::seconds")
+        )]
         remaining: Duration,
     },
     /// As many as are allowed happened in the last hour.
@@ -35,14 +44,24 @@ pub enum Withheld {
         /// That far; `None` when nothing grows.
         seconds: Option<u64>,
     },
+    /// What it holds falls by itself each time that it has risen, as the verdict on leaks surely has it,
+    /// and the limit is not near.
+    Tidal,
     /// The last try failed, and the next waits, longer after each.
     Failed {
         /// When the next may be.
+        #[cfg_attr(
+            feature = "serde",
+            serde(rename = "remaining_seconds", serialize_with = "crate::units::seconds")
+        )]
         remaining: Duration,
     },
     /// The program is about to end: see [`Monitor::ending`](crate::Monitor::ending). A restart that
     /// had begun is called off.
     Ending,
+    /// The policy was changed while it drained, and restarts in another way or not at all: it was called
+    /// off.
+    PolicyChanged,
     /// It is only a drill.
     Drill,
     /// It is only a dry run.
@@ -87,6 +106,8 @@ impl fmt::Display for Withheld {
                 )
             }
             Withheld::Ending => f.write_str("the program is about to end"),
+            Withheld::Tidal => f.write_str("it falls by itself each time that it has risen"),
+            Withheld::PolicyChanged => f.write_str("the policy was changed meanwhile"),
             Withheld::Drill => f.write_str("only a drill"),
             Withheld::DryRun => f.write_str("only a dry run"),
         }

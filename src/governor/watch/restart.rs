@@ -114,9 +114,13 @@ impl Watch {
         if self.state.withdraw().is_err() {
             lock(&self.shared.restarts).push(record);
         }
+        self.shared.draining.end();
         self.shared.draining_now.store(false, Ordering::Release);
-        if error == RestartError::Ending {
-            self.withhold(Withheld::Ending);
+        // Told each time: who has stopped to accept for it begins again.
+        match error {
+            RestartError::Ending => self.withhold(Withheld::Ending),
+            RestartError::NotConfigured => self.tell_withheld(Withheld::PolicyChanged),
+            _ => {}
         }
         // As it was before: a start that is not over is not ready for that.
         if !record.during_start || self.shared.is_ready.load(Ordering::Acquire) {
