@@ -10,8 +10,9 @@
 //! not known, as under a server that does not tell it, nobody is on this machine.
 //!
 //! Every request names a host that is ours: a loopback name, an address, or one that the program
-//! allows. A name that an attacker has pointed at this machine (DNS rebinding) is none of them. Every
-//! request that a browser says was caused by another site is refused, whatever it asks.
+//! allows. A name that an attacker has pointed at this machine (DNS rebinding) is none of them. A
+//! request that a browser says was caused by another site is refused, but for the page itself and its
+//! assets, which a link may lead to and which say nothing of the program.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts};
@@ -39,7 +40,6 @@ const PROXY: [HeaderName; 6] = [
 const FORWARDED: &str = "x-forwarded-";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// In the subprotocols that a browser's WebSocket offers, since it can send no other header.
 const BEARER_PROTOCOL: &str = "bearer.";
@@ -183,11 +183,8 @@ impl Origin {
                 )),
             }
         };
-        // Somebody who follows a link may open the page.
-        let is_visit = said(&FETCH_MODE)? == Some("navigate");
-        match said(&FETCH_SITE)? {
-            Some("cross-site" | "same-site") if !is_visit => return Ok(Origin::Elsewhere),
-            _ => {}
+        if let Some("cross-site" | "same-site") = said(&FETCH_SITE)? {
+            return Ok(Origin::Elsewhere);
         }
         let Some(origin) = said(&header::ORIGIN)? else {
             return Ok(Origin::Unknown);
@@ -449,6 +446,7 @@ mod tests {
             ("sec-fetch-mode", "navigate"),
         ];
         assert_eq!(status(&open, LOCAL, "GET /", &visit), 200);
+        assert_eq!(status(&open, LOCAL, STATS, &visit), 403);
         let script = [
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-mode", "no-cors"),

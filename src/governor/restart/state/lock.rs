@@ -1,9 +1,9 @@
 //! Who is kept out: a lock of the kernel's on a file beside, for as long as the process lives.
 //!
 //! The lock file can be anybody's in a folder that others may write to. One that is not ours is set
-//! aside like a state file that is not, unless another process holds a lock on it. Whoever may not
-//! even open it looks that up in `/proc/locks`: where that does not tell, as in another namespace,
-//! the file is taken to be left over.
+//! aside like a state file that is not, unless a process holds a lock on it: then the place is taken, which
+//! keeps no program from starting, or everybody could. Whoever may not even open it looks that up in
+//! `/proc/locks`: where that does not tell, as in another namespace, the file is taken to be left over.
 
 use super::error::StateError;
 use super::files::{owner_only, suffixed, trusted};
@@ -17,10 +17,22 @@ pub(super) fn lock(path: &Path) -> Result<(File, Option<StateError>), StateError
     let name = suffixed(path, ".lock");
     let set_aside = match trusted(&name) {
         Ok(_) => None,
-        Err(error @ StateError::Distrusted { .. }) => {
+        Err(StateError::Distrusted {
+            path: lock,
+            found,
+            expected,
+        }) => {
+            let distrusted = |found| StateError::Distrusted {
+                path: lock,
+                found,
+                expected,
+            };
             if let Some(process_id) = holder(&name) {
-                return Err(in_use(path, process_id));
+                return Err(distrusted(format!(
+                    "{found} and locked by process {process_id}"
+                )));
             }
+            let error = distrusted(found);
             if std::fs::rename(&name, suffixed(&name, ".damaged")).is_err() {
                 return Err(error);
             }
