@@ -90,24 +90,36 @@ pub(crate) use self::process::{
 mod process {
     use super::{AlreadyInstalled, Bell, Ordering};
     use crate::allocator::sync::AtomicU64;
-    use once_cell::sync::OnceCell;
     use std::thread::Thread;
-    use std::time::Instant;
 
     static BELL: Bell<Thread> = Bell::new();
-    /// When the line was last crossed, in nanoseconds since [`EPOCH`]; 0 when that has been read.
+    /// When the line was last crossed, by [`nanoseconds`]; 0 when that has been read.
     static CROSSED_AT: AtomicU64 = AtomicU64::new(0);
-    static EPOCH: OnceCell<Instant> = OnceCell::new();
 
-    /// Nanoseconds since the first call: a clock that neither allocates nor waits.
+    /// Nanoseconds since some moment: a clock that neither allocates nor waits, not even in the child of
+    /// a fork that came while another thread asked.
+    #[cfg(unix)]
     pub(crate) fn nanoseconds() -> u64 {
-        EPOCH.get_or_init(Instant::now).elapsed().as_nanos() as u64
+        let mut now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `now` is ours to write. Should there be no such clock it stays at 0.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
+
+    /// Nanoseconds since the first call. Nothing forks here.
+    #[cfg(not(unix))]
+    pub(crate) fn nanoseconds() -> u64 {
+        use once_cell::sync::OnceCell;
+        use std::time::Instant;
+        static FIRST: OnceCell<Instant> = OnceCell::new();
+        FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
     }
 
     /// From now on `waiter` is unparked when the line is crossed.
     pub(crate) fn install(waiter: Thread) -> Result<(), AlreadyInstalled> {
-        // So that the ringing thread finds it made.
-        nanoseconds();
         BELL.install(waiter)
     }
 

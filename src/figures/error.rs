@@ -89,4 +89,11 @@ impl fmt::Display for FigureError {
     }
 }
 
-impl std::error::Error for FigureError {}
+impl std::error::Error for FigureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FigureError::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -42,9 +42,9 @@ pub struct HeapFigures {
 /// # Cost
 ///
 /// Allocates nothing, takes no lock, and no thread waits for it. Two passes over one cache line
-/// for each thread alive (more exactly: for the most threads that were alive at once): some 20 ns,
-/// and 4 ns a thread. Calls that follow each other within 1.15 µs wait for the rest of it, for the
-/// sake of the threads that are read.
+/// for each thread alive (more exactly: for the most threads that were alive at once): some 40 ns,
+/// and 4 to 9 ns a thread. With more than one thread, calls that follow each other within 1.15 µs wait for
+/// the rest of it, for the sake of the threads that are read.
 pub fn heap() -> HeapFigures {
     keep_pace();
     let bounds = REGISTRY.bounds();
@@ -79,6 +79,28 @@ fn keep_pace() {
         now = alarm::nanoseconds();
     }
     LAST.store(now, Ordering::Relaxed);
+}
+
+/// By the names of the methods.
+#[cfg(feature = "serde")]
+impl serde::Serialize for HeapFigures {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut heap = serializer.serialize_struct("HeapFigures", 12)?;
+        heap.serialize_field("live_bytes", &self.live_bytes())?;
+        heap.serialize_field("live_bytes_range", &self.live_bytes_range())?;
+        heap.serialize_field("live_blocks", &self.live_blocks())?;
+        heap.serialize_field("live_blocks_range", &self.live_blocks_range())?;
+        heap.serialize_field("allocations", &self.allocations())?;
+        heap.serialize_field("deallocations", &self.deallocations())?;
+        heap.serialize_field("reallocations", &self.reallocations())?;
+        heap.serialize_field("failed_allocations", &self.failed_allocations())?;
+        heap.serialize_field("allocated_bytes", &self.allocated_bytes())?;
+        heap.serialize_field("deallocated_bytes", &self.deallocated_bytes())?;
+        heap.serialize_field("peak_bytes", &self.peak_bytes())?;
+        heap.serialize_field("threads", &self.threads())?;
+        heap.end()
+    }
 }
 
 impl HeapFigures {

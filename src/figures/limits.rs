@@ -17,6 +17,11 @@ const NO_LIMIT: u64 = 1 << 62;
 
 /// Who set a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LimitSource {
     /// The program itself.
@@ -59,6 +64,7 @@ impl fmt::Display for LimitSource {
 
 /// A limit and who set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Limit {
     /// In bytes, above 0.
@@ -189,6 +195,13 @@ impl LimitReader {
         let groups = groups.unwrap_or_default().to_vec();
         let mounts_path = self.roots.proc().join("self/mountinfo");
         let mounts = match std::fs::read(&mounts_path) {
+            // `self` is the main thread: one that has ended sees no mounts, and the calling thread does.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                std::fs::read(self.roots.proc().join("thread-self/mountinfo"))
+            }
+            read => read,
+        };
+        let mounts = match mounts {
             Ok(mounts) => mounts,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(FigureError::io(&mounts_path, error)),

@@ -6,6 +6,7 @@
 use super::error::FigureError;
 use super::roots::Roots;
 use super::small_file::{self, BUFFER, kilobytes};
+use std::path::Path;
 use std::time::Instant;
 
 /// The process's memory from `/proc/self/status`, in bytes.
@@ -58,21 +59,36 @@ impl ProcessFigures {
     /// systems [`FigureError::Unsupported`].
     pub fn read(roots: &Roots) -> Result<ProcessFigures, FigureError> {
         roots.supported()?;
-        let path = roots.status();
         let mut buffer = [0; BUFFER];
-        let text = small_file::read_fields(path, &FIELDS, &mut buffer)?;
+        if let Some(figures) = ProcessFigures::of(roots.status(), &mut buffer)? {
+            return Ok(figures);
+        }
+        // `self` is the main thread. One that has ended (`pthread_exit`) while others go on has no memory
+        // any more; the calling thread has.
+        match ProcessFigures::of(roots.thread_status(), &mut buffer) {
+            Ok(Some(figures)) => Ok(figures),
+            Ok(None) | Err(_) => Err(FigureError::missing(roots.status(), "VmRSS")),
+        }
+    }
+
+    /// `None` when the file says nothing of memory.
+    fn of(path: &Path, buffer: &mut [u8; BUFFER]) -> Result<Option<ProcessFigures>, FigureError> {
+        let text = small_file::read_fields(path, &FIELDS, buffer)?;
+        let Some(resident_bytes) = kilobytes(path, text, "VmRSS")? else {
+            return Ok(None);
+        };
         let required = |field: &'static str| {
             kilobytes(path, text, field)?.ok_or_else(|| FigureError::missing(path, field))
         };
-        Ok(ProcessFigures {
-            resident_bytes: required("VmRSS")?,
+        Ok(Some(ProcessFigures {
+            resident_bytes,
             anonymous_bytes: required("RssAnon")?,
             file_bytes: required("RssFile")?,
             shared_memory_bytes: required("RssShmem")?,
             // A kernel without swap has no such line.
             swap_bytes: kilobytes(path, text, "VmSwap")?.unwrap_or(0),
             read_at: Instant::now(),
-        })
+        }))
     }
 }
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 pub struct Roots {
     proc: PathBuf,
     sys: PathBuf,
-    /// Made once: it is read at every look.
+    /// Made once: they are read at every look.
     status: PathBuf,
+    thread_status: PathBuf,
 }
 
 impl Default for Roots {
@@ -25,6 +26,7 @@ impl Roots {
         let proc = proc.into();
         Roots {
             status: proc.join("self/status"),
+            thread_status: proc.join("thread-self/status"),
             proc,
             sys: sys.into(),
         }
@@ -49,6 +51,11 @@ impl Roots {
 
     pub(crate) fn status(&self) -> &Path {
         &self.status
+    }
+
+    /// The same by way of the calling thread, since Linux 3.17.
+    pub(crate) fn thread_status(&self) -> &Path {
+        &self.thread_status
     }
 
     /// What stands for `/sys`.

@@ -70,6 +70,7 @@ fn role() {
         "group" => limit::in_group(&folder),
         "no_thread" => threads::no_thread(&folder),
         "no_process" => threads::no_process(&folder),
+        "headless" => threads::headless(&folder),
         "calls" => calls::calls(&folder),
         other => panic!("no such role: {other}"),
     }

@@ -1,7 +1,8 @@
 //! No thread is to be had for the monitor.
 
 use super::{played, roles, shim, truth};
-use plimsoll::{Monitor, StartError};
+use plimsoll::figures::{LimitReader, ProcessFigures, Roots};
+use plimsoll::{EventKind, Monitor, StartError};
 use roles::{OTHER, say};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -95,6 +96,57 @@ pub fn no_process(folder: &Path) {
     say(folder, &error.to_string());
     assert_eq!(set(found.rlim_cur), 0);
     start().unwrap().stop();
+}
+
+/// The main thread ends by itself, and the others go on.
+pub fn headless(folder: &Path) {
+    // SAFETY: the child calls what a child of a process with threads may, of ours and of the C library.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let account = folder.to_owned();
+        let (runs, has_started) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let monitor = start().unwrap();
+            let mut events = monitor.events();
+            runs.send(()).unwrap();
+            let has_memory = || {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                status.contains("VmRSS")
+            };
+            while has_memory() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let held = ProcessFigures::read(&Roots::default()).map(|held| held.anonymous_bytes > 0);
+            let limits = LimitReader::new(Roots::default(), None).map(|_| ());
+            say(&account, &format!("{held:?} {limits:?}"));
+            let looks = monitor.history().len() + 5;
+            while monitor.history().len() < looks {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            monitor.optimise().unwrap();
+            monitor.stop();
+            let faults = events
+                .by_ref()
+                .filter(|event| matches!(event.kind, EventKind::Fault(_)));
+            say(&account, &format!("{} faults", faults.count()));
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(0) };
+        });
+        has_started.recv().unwrap();
+        // SAFETY: ends this thread alone, and destroys nothing.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    let mut status = 0;
+    // SAFETY: our own child.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_process_whose_main_thread_has_ended_is_watched_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = played(roles::command("headless", folder.path()), folder.path());
+    assert_eq!(account, ["Ok(true) Ok(())", "0 faults"]);
 }
 
 #[test]

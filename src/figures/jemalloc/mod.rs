@@ -11,7 +11,7 @@
 pub(crate) mod ctl;
 
 use self::ctl::{ALL_ARENAS, Path};
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -109,7 +109,14 @@ impl fmt::Display for JemallocError {
     }
 }
 
-impl std::error::Error for JemallocError {}
+impl std::error::Error for JemallocError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            JemallocError::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+}
 
 /// Reads jemalloc's figures now.
 ///
@@ -290,8 +297,13 @@ struct ArenaPaths {
 
 impl Paths {
     fn get() -> Result<&'static Paths, JemallocError> {
-        static PATHS: OnceCell<Paths> = OnceCell::new();
-        PATHS.get_or_try_init(|| Paths::translate().map_err(refused("stats")))
+        // Who comes while another thread translates does so too, and waits for nobody: in the child of a
+        // fork that thread is not there.
+        static PATHS: OnceBox<Paths> = OnceBox::new();
+        PATHS.get_or_try_init(|| {
+            let paths = Paths::translate().map_err(refused("stats"))?;
+            Ok(crate::allocator::scope::unseen(|| Box::new(paths)))
+        })
     }
 
     fn translate() -> Result<Paths, Error> {

@@ -30,13 +30,11 @@ pub fn give_back() -> bool {
 
 #[cfg(feature = "jemalloc")]
 fn purge_own() -> bool {
-    use once_cell::sync::OnceCell;
-    static PATHS: OnceCell<(Path<2>, Path<3>)> = OnceCell::new();
-    let paths = PATHS.get_or_try_init(|| {
-        let own = Path::new(b"thread.arena\0")?;
-        Ok::<_, tikv_jemalloc_ctl::Error>((own, Path::new(b"arena.0.purge\0")?))
-    });
-    let Ok((own, purge)) = paths else {
+    // Not kept from call to call, for the same reason as the path of the flush.
+    let (Ok(own), Ok(purge)) = (
+        Path::<2>::new(b"thread.arena\0"),
+        Path::<3>::new(b"arena.0.purge\0"),
+    ) else {
         return false;
     };
     // SAFETY: `thread.arena` is an `unsigned`.
