@@ -4,8 +4,9 @@ mod truth;
 
 use plimsoll::figures::{LimitReader, ProcessFigures, Roots, Signal};
 use plimsoll::{
-    ActionKind, CommandError, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder, Plimsoll,
-    Restart, RestartError, Shrink, StartError, Threshold, Withheld, heap,
+    ActionKind, CommandError, Drill, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder,
+    Plimsoll, Policy, Restart, RestartError, Shrink, StartError, Threshold, WakeSource, Withheld,
+    heap,
 };
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -699,4 +700,59 @@ fn the_status_serialises_as_the_contract_says() {
     assert!(["heap", "resident"].contains(&status["utilization"]["deciding"].as_str().unwrap()));
     assert_eq!(status["level"], "normal");
     assert!(status["uptime_seconds"].is_f64());
+    let whole = serde_json::to_value(plimsoll::heap()).unwrap();
+    assert!(whole["live_bytes"].as_u64() >= whole["live_bytes_range"][0].as_u64());
+    assert!(whole["allocations"].as_u64().unwrap() > whole["live_blocks"].as_u64().unwrap());
+    let verdict = serde_json::to_value(monitor.leak_verdict()).unwrap();
+    assert_eq!(verdict["judgement"], "insufficient");
+    assert!(verdict["advice"].is_array(), "{verdict}");
+}
+
+/// What a program writes to its log.
+#[cfg(feature = "serde")]
+#[test]
+fn every_event_serialises_with_its_kind_beside_it() {
+    let _alone = alone();
+    let monitor = builder().start().unwrap();
+    let mut events = monitor.events();
+    let drill = Drill::new(0.8).lasting(Duration::from_millis(1));
+    monitor.drill(drill).unwrap();
+    monitor.optimise().unwrap();
+    monitor.set_policy(Policy::default()).unwrap();
+    monitor.stop();
+    let mut seen = std::collections::BTreeMap::new();
+    for event in events.by_ref() {
+        let json = serde_json::to_value(event).expect("no event that JSON cannot hold");
+        assert!(json["uptime_seconds"].is_f64(), "{json}");
+        assert_eq!(json["sequence"], event.sequence);
+        let kind = json["kind"].as_str().unwrap().to_owned();
+        seen.insert(kind, json["what"].clone());
+    }
+    assert_eq!(seen["started"]["limit"]["source"], "configured");
+    assert_eq!(seen["drill"]["duration_seconds"], 0.001);
+    assert_eq!(seen["policy"]["cooldown_seconds"], 300.0);
+    assert!(seen["action"]["given_back_bytes"].is_u64());
+    assert!(seen["diagnosis"]["anonymous_bytes"].is_u64());
+    let others = [
+        EventKind::Shedding(true),
+        EventKind::RestartWithheld(Withheld::Falling),
+        EventKind::RestartWithheld(Withheld::Cooldown {
+            remaining: Duration::from_secs(3),
+        }),
+        EventKind::Lost { events: 3 },
+        EventKind::Fault(Fault::ExecFailed(2)),
+        EventKind::EarlyWake(WakeSource::PressureStall),
+    ];
+    let others = others.map(|kind| serde_json::to_string(&kind).unwrap());
+    assert_eq!(
+        others,
+        [
+            r#"{"kind":"shedding","what":true}"#,
+            r#"{"kind":"restart_withheld","what":"falling"}"#,
+            r#"{"kind":"restart_withheld","what":{"cooldown":{"remaining_seconds":3.0}}}"#,
+            r#"{"kind":"lost","what":{"events":3}}"#,
+            r#"{"kind":"fault","what":{"exec_failed":2}}"#,
+            r#"{"kind":"early_wake","what":"pressure_stall"}"#,
+        ]
+    );
 }

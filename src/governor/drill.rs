@@ -12,8 +12,13 @@ use std::time::Duration;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Drill {
     pressure: f64,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "duration_seconds", serialize_with = "crate::units::seconds")
+    )]
     lasting: Duration,
     restarts: bool,
 }

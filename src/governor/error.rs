@@ -2,6 +2,7 @@
 
 use super::restart::StateError;
 use crate::figures::FigureError;
+use std::error::Error;
 use std::fmt;
 
 /// A setting that makes no sense.
@@ -90,4 +91,14 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // Theirs are this error's words already.
+            StartError::Figures(error) => error.source(),
+            StartError::State(error) => error.source(),
+            StartError::Image(error) | StartError::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}

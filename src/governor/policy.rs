@@ -8,6 +8,7 @@ use std::time::Duration;
 /// The lines, and when and how to restart. The builder sets it, and
 /// [`Monitor::set_policy`](crate::Monitor::set_policy) changes it while the program runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Policy {
     /// How to restart; `None`, the default, never does.
@@ -15,18 +16,44 @@ pub struct Policy {
     /// Where the levels begin and end.
     pub levels: Levels,
     /// The least time between two restarts; by default 5 minutes.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "cooldown_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub cooldown: Duration,
     /// Restarts in any hour, at the most: 1 to 1000, by default 3.
     pub budget_per_hour: u32,
     /// How long the figure has to stay above the restart line, unless the limit is near; by default
     /// 10 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "sustained_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub sustained: Duration,
     /// A limit that is further away than this is left to time: by default an hour; [`Duration::MAX`]
     /// restarts at the line even if nothing grows.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "horizon_seconds", serialize_with = "crate::units::seconds")
+    )]
     pub horizon: Duration,
     /// How often a restart is judged, unless the limit is near; zero, the default, at every look.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            rename = "check_interval_seconds",
+            serialize_with = "crate::units::seconds"
+        )
+    )]
     pub check_interval: Duration,
     /// How long requests that are under way are waited for: an hour at the most, by default 10 s.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            rename = "drain_deadline_seconds",
+            serialize_with = "crate::units::seconds"
+        )
+    )]
     pub drain_deadline: Duration,
 }
 
