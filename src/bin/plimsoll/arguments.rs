@@ -20,7 +20,7 @@ pub enum Command {
 /// Compare two reports of `plimsoll::bench`: time by a test of ranks, allocations exactly.
 #[derive(Args)]
 #[command(after_help = "\
-OLD and NEW are what `cargo bench -- --json FILE` wrote.
+OLD and NEW are what `cargo bench --bench NAME -- --json FILE` wrote.
 
 Time is worse when the Mann-Whitney U test tells the samples apart (p < 0.01)
 and the median grew by more than --time-threshold. A figure is worse when it
