@@ -14,12 +14,13 @@ use plimsoll::batch::{
 use plimsoll::figures::Roots;
 use plimsoll::{Drill, Level, Monitor, MonitorBuilder, Plimsoll, measure};
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use truth::alone;
 
@@ -691,10 +692,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..100)
 }
 
-proptest! {
-    /// Against a model that is a list: who asked, in order, and who was granted.
-    #[test]
-    fn a_budget_grants_in_order_what_fits_and_nothing_else(steps in steps()) {
+/// Against a model that is a list: who asked, in order, and who was granted.
+#[test]
+fn a_budget_grants_in_order_what_fits_and_nothing_else() {
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let (waits, cancels) = (Cell::new(0), Cell::new(0));
+    let outcome = runner.run(&steps(), |steps| {
         let budget = Budget::new(100).unwrap();
         let mut size = 100u64;
         let mut waiting: Vec<(u64, std::pin::Pin<Box<plimsoll::batch::Acquire>>)> = Vec::new();
@@ -706,11 +709,15 @@ proptest! {
             match step {
                 Step::Ask(bytes) => {
                     let mut acquire = Box::pin(budget.acquire(bytes));
-                    if poll_once(acquire.as_mut()) {
-                        // A permit that was dropped at once.
+                    let mut context = Context::from_waker(Waker::noop());
+                    if let Poll::Ready(permit) = acquire.as_mut().poll(&mut context) {
                         prop_assert!(granted == waiting.len(), "it overtook");
                         prop_assert!(held == 0 || held + bytes <= size);
+                        prop_assert_eq!(permit.bytes(), bytes);
+                        held += bytes;
+                        permits.push(permit);
                     } else {
+                        waits.set(waits.get() + 1);
                         waiting.push((bytes, acquire));
                     }
                 }
@@ -720,7 +727,7 @@ proptest! {
                     let polled = waiting[at].1.as_mut().poll(&mut context);
                     let is_ready = polled.is_ready();
                     prop_assert_eq!(is_ready, at < granted);
-                    if let std::task::Poll::Ready(permit) = polled {
+                    if let Poll::Ready(permit) = polled {
                         granted -= 1;
                         drop(waiting.remove(at));
                         permits.push(permit);
@@ -729,6 +736,7 @@ proptest! {
                 Step::Cancel(at) if !waiting.is_empty() => {
                     let at = at % waiting.len();
                     let (bytes, acquire) = waiting.remove(at);
+                    cancels.set(cancels.get() + 1);
                     if at < granted {
                         granted -= 1;
                         held -= bytes;
@@ -759,7 +767,14 @@ proptest! {
         }
         drop((waiting, permits));
         prop_assert_eq!((budget.held(), budget.waiting()), (0, 0));
-    }
+        Ok(())
+    });
+    outcome.unwrap();
+    let (waits, cancels) = (waits.get(), cancels.get());
+    assert!(
+        waits > 100 && cancels > 10,
+        "{waits} waited, {cancels} gave up"
+    );
 }
 
 // In parallel.
@@ -1030,17 +1045,53 @@ fn extreme_settings_work() {
     assert_eq!(budget.free(), u64::MAX);
 }
 
+/// By what jemalloc has resident.
+#[cfg(feature = "jemalloc")]
 #[test]
 fn what_was_freed_is_given_back() {
     let _alone = alone();
-    let held: Vec<Vec<u8>> = (0..64)
-        .map(|_| black_box(vec![1u8; MIB as usize]))
-        .collect();
-    drop(held);
-    assert!(plimsoll::give_back());
-    // Twice in a row is nothing to do.
-    assert!(plimsoll::give_back());
-    let batches = of(MIB).purge(Purge::EveryBatch).build().unwrap();
-    let job = (0..10_000).map(|_| text(KIB)).in_batches(&batches);
-    assert_eq!(job.run(|_| ()).unwrap().items, 10_000);
+    let churn = || {
+        let held = (0..64).map(|_| black_box(vec![1u8; MIB as usize]));
+        drop(held.collect::<Vec<_>>());
+    };
+    // What can be given back by now, in bytes; and it is.
+    let left = || {
+        let resident = || plimsoll::figures::jemalloc().unwrap().resident;
+        let before = resident();
+        assert!(plimsoll::give_back());
+        before.saturating_sub(resident())
+    };
+    left();
+    churn();
+    let (freed, none) = (left(), left());
+    assert!(freed >= 48 * MIB && none <= MIB, "{freed}, and then {none}");
+
+    let left_by = |purge| {
+        let batches = of(MIB).purge(purge).build().unwrap();
+        let job = (0..20).map(|_| text(KIB)).in_batches(&batches);
+        assert_eq!(job.run(|_| churn()).unwrap().items, 20);
+        left()
+    };
+    assert!(left_by(Purge::Never) >= 48 * MIB);
+    assert!(left_by(Purge::EveryBatch) <= 16 * MIB);
+
+    // Before a pause, of which the monitor has no part: it only observes.
+    let tree = tempfile::tempdir().unwrap();
+    let monitor = watched(&tree).observe_only().start().unwrap();
+    let left_by = |purge| {
+        let batches = of(MIB)
+            .monitor(&monitor)
+            .pause_while(Level::Optimise)
+            .purge(purge)
+            .build()
+            .unwrap();
+        churn();
+        drill(&monitor, 0.85, 300);
+        let done = (0..10u64).in_batches(&batches).run(|_| ()).unwrap();
+        assert!(done.paused > Duration::ZERO, "{done:?}");
+        until("over", || monitor.level() == Level::Normal);
+        left()
+    };
+    assert!(left_by(Purge::Never) >= 48 * MIB);
+    assert!(left_by(Purge::WhenPausing) <= 16 * MIB);
 }

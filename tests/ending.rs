@@ -307,4 +307,7 @@ fn a_signal_at_any_moment_of_any_restart_ends_the_program() {
         }
     }
     println!("{PROGRAMS} programs, {images} images, {by_itself} ended by themselves");
+    // Not all of them before there was a handler, or a restart.
+    assert!(by_itself >= 5, "{by_itself}");
+    assert!(images > PROGRAMS as usize, "{images}");
 }

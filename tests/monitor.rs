@@ -188,7 +188,7 @@ fn caches_shrink_and_the_ledger_says_what_that_gave_back() {
 #[cfg(panic = "unwind")]
 fn every_callback_runs_although_one_panics_and_that_is_reported() {
     let _alone = alone();
-    let seen = Arc::new(AtomicU64::new(0));
+    let (before, after) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let counting = |seen: &Arc<AtomicU64>| {
         let seen = Arc::clone(seen);
         move |_: &plimsoll::Event| {
@@ -196,16 +196,21 @@ fn every_callback_runs_although_one_panics_and_that_is_reported() {
         }
     };
     let monitor = builder()
-        .on_event(counting(&seen))
+        .on_event(counting(&before))
         .on_event(|_| std::panic::resume_unwind(Box::new("a broken callback")))
-        .on_event(counting(&seen))
+        .on_event(counting(&after))
         .start()
         .unwrap();
     wait_for(&monitor, "a fault", |kind| {
         matches!(kind, EventKind::Fault(Fault::CallbackPanicked))
     });
-    assert!(seen.load(Ordering::Relaxed) >= 2);
     assert!(monitor.optimise().is_ok(), "the monitor goes on");
+    monitor.stop();
+    let [before, after] = [before, after].map(|seen| seen.load(Ordering::Relaxed));
+    assert!(
+        before >= 2 && before == after,
+        "{before} before it, {after} after it"
+    );
 }
 
 #[test]

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// A leak has become less urgent when it would still be so in this share of the time.
 const CLEARLY: f64 = 0.8;
 
+/// What has grown for less may be a burst that is over: the last minute tells of it.
+const LASTS: Duration = Duration::from_secs(600);
+
 /// From this confidence on a restart is not made against a verdict.
 const SURE: f64 = 0.9;
 
@@ -199,10 +202,13 @@ impl LeakWatch {
         Some(LeakNews::of(verdict))
     }
 
-    /// When a leak reaches the limit.
-    pub(super) fn reaches_limit(verdict: &Verdict) -> Option<Duration> {
-        let seconds = verdict.seconds_to_limit().filter(|_| verdict.is_leak())?;
-        Duration::try_from_secs_f64(seconds).ok()
+    /// When a leak reaches the limit, if it has lasted for so long that the last minute need not show it.
+    pub(super) fn reaches_limit(verdict: &Verdict, now: Duration) -> Option<Duration> {
+        let since = verdict.since.filter(|_| verdict.is_leak())?;
+        if now.as_secs_f64() - since < LASTS.as_secs_f64() {
+            return None;
+        }
+        Duration::try_from_secs_f64(verdict.seconds_to_limit()?).ok()
     }
 
     /// Whether it surely is no leak, but falls by itself each time that it has risen.
@@ -299,6 +305,59 @@ mod tests {
         // 11 MiB.
         let left = left.expect("a leak");
         assert!((38.0..50.0).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn only_a_leak_that_lasts_counts_for_the_restart() {
+        let mut leak = leak_with(1_000.0);
+        leak.since = Some(100.0);
+        let of = |seconds| LeakWatch::reaches_limit(&leak, Duration::from_secs(seconds));
+        assert_eq!(of(699), None);
+        assert_eq!(of(700), Some(Duration::from_secs(1_000)));
+        leak.judgement = Judgement::NoLeak;
+        assert_eq!(
+            LeakWatch::reaches_limit(&leak, Duration::from_secs(700)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_tide_is_what_surely_does_not_leak_and_swings() {
+        let of = |judgement, pattern, confidence| {
+            LeakWatch::is_tidal(&Verdict {
+                judgement,
+                pattern,
+                confidence,
+                ..Verdict::default()
+            })
+        };
+        assert!(of(Judgement::NoLeak, Pattern::Sawtooth, 0.9));
+        assert!(of(Judgement::NoLeak, Pattern::Periodic, 0.95));
+        assert!(!of(Judgement::NoLeak, Pattern::Periodic, 0.89));
+        assert!(!of(Judgement::NoLeak, Pattern::WarmUp, 0.95));
+        assert!(!of(Judgement::Leak, Pattern::Sawtooth, 0.95));
+    }
+
+    /// The larger of the two figures counts, and a line that is passed is reached.
+    #[test]
+    fn a_line_is_reached_at_the_rate_of_a_leak_by_whichever_is_more() {
+        let mut leak = leak_with(1_000.0);
+        leak.current_bytes_per_hour = 3_600.0 * 1_000.0;
+        let reaches = |leak: &Verdict, heap_bytes, resident_bytes| {
+            let held = Held {
+                heap_bytes,
+                resident_bytes,
+            };
+            LeakWatch::reaches(leak, held, 100_000.0).map(|time| time.as_secs())
+        };
+        assert_eq!(reaches(&leak, 40_000, 0), Some(60));
+        assert_eq!(reaches(&leak, 40_000, 70_000), Some(30));
+        assert_eq!(reaches(&leak, 140_000, 0), Some(0));
+        leak.current_bytes_per_hour = 0.0;
+        assert_eq!(reaches(&leak, 40_000, 0), None);
+        leak.current_bytes_per_hour = 1.0;
+        leak.judgement = Judgement::NoLeak;
+        assert_eq!(reaches(&leak, 40_000, 0), None);
     }
 
     #[test]

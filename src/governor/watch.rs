@@ -365,7 +365,7 @@ impl Watch {
         };
         let line = self.control.policy().levels.optimise.enter * limit as f64;
         self.line_ahead = LeakWatch::reaches(&verdict, reading.held, line);
-        self.limit_ahead = LeakWatch::reaches_limit(&verdict);
+        self.limit_ahead = LeakWatch::reaches_limit(&verdict, now);
         self.is_tidal = LeakWatch::is_tidal(&verdict);
         *lock(&self.shared.leak) = verdict;
         if let Some(news) = self.leak.news(&verdict) {

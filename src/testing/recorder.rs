@@ -15,6 +15,9 @@ use std::fmt::Write;
 const FIRST: u64 = 1000;
 /// After those, a call is traced when it is larger than the least of so many largest.
 const LARGEST: usize = 16;
+/// And no more than so many in all, some tens of milliseconds: where each is larger than all before it, all
+/// of them would be.
+const MOST: u64 = 10_000;
 
 #[derive(Default)]
 pub(super) struct Recorder {
@@ -40,7 +43,7 @@ impl Seen {
             let at = self.largest.partition_point(|&other| other < size);
             self.largest.insert(at, size);
         }
-        is_large || self.traced < FIRST
+        self.traced < if is_large { MOST } else { FIRST }
     }
 }
 

@@ -68,9 +68,15 @@ fn work_that_is_carried_within_a_group_is_in_it_once() {
         std::thread::scope(|scope| {
             let work = carry(|| {
                 let nested = carry(|| drop(block(10)));
+                let before = group.figures();
                 group.run(nested);
+                let after = group.figures();
+                [
+                    after.allocations - before.allocations,
+                    after.allocated_bytes - before.allocated_bytes,
+                ]
             });
-            scope.spawn(work).join().unwrap();
+            assert_eq!(scope.spawn(work).join().unwrap(), [1, 10]);
         });
     });
     let before = group.figures();
