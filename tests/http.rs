@@ -470,6 +470,45 @@ fn errors_are_problem_details_wherever_they_come_from() {
     assert_eq!((head.status, &*head.body), (200, ""));
 }
 
+/// On every kind of answer, errors as well.
+#[test]
+fn no_other_site_may_read_frame_or_guess_at_an_answer() {
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    let page = get(server.address(), "/");
+    let script = page.body.split('"').find(|part| part.ends_with(".js"));
+    let expected = [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ];
+    let wrong_host = [("Host", "evil.example")];
+    for (line, headers, status, keeps) in [
+        ("GET /", &[][..], 200, "no-cache"),
+        (&format!("GET {}", script.unwrap()), &[], 200, "immutable"),
+        ("GET /api/system/memory-stats", &[], 200, "no-store"),
+        ("GET /api/system/nothing", &[], 404, "no-store"),
+        (
+            "DELETE /api/system/memory-stats",
+            &[("Origin", "null")],
+            403,
+            "no-store",
+        ),
+        ("POST /api/system/memory/optimize", &[], 401, "no-store"),
+        ("GET /api/system/memory-stats", &wrong_host, 421, "no-store"),
+    ] {
+        let answer = ask(server.address(), line, headers, "");
+        assert_eq!(answer.status, status, "{line}");
+        for (name, value) in expected {
+            assert_eq!(answer.header(name), Some(value), "{name} of {line}");
+        }
+        let kept = answer.header("cache-control").unwrap();
+        assert!(kept.contains(keeps), "{kept} of {line}");
+    }
+}
+
 #[test]
 fn the_page_asks_for_nothing_from_elsewhere() {
     let (monitor, _one) = monitor();
@@ -477,9 +516,10 @@ fn the_page_asks_for_nothing_from_elsewhere() {
     let page = get(server.address(), "/");
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").unwrap();
-    assert!(
-        policy.starts_with("default-src 'none'; script-src 'self'"),
-        "{policy}"
+    assert_eq!(
+        policy,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let mut assets = 0;
     for attribute in ["src=\"", "href=\""] {

@@ -5,8 +5,8 @@ mod truth;
 use plimsoll::figures::{LimitReader, ProcessFigures, Roots, Signal};
 use plimsoll::{
     ActionKind, CommandError, Drill, EventKind, Fault, Level, Levels, Monitor, MonitorBuilder,
-    Plimsoll, Policy, Restart, RestartError, Shrink, StartError, Threshold, WakeSource, Withheld,
-    heap,
+    Plimsoll, Policy, PolicyError, Restart, RestartError, Shrink, StartError, Threshold,
+    WakeSource, Withheld, heap,
 };
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -297,11 +297,31 @@ fn optimise_answers_its_rows_and_observe_only_refuses() {
     assert_eq!(monitor.restart(), RestartError::NotConfigured);
     monitor.stop();
 
-    let monitor = builder().observe_only().start().unwrap();
+    let cache = Arc::new(Told::default());
+    let monitor = builder()
+        .observe_only()
+        .cache(&cache)
+        .restart(Restart::Exit(7))
+        .interval(Duration::from_millis(10))
+        .start()
+        .unwrap();
     assert_eq!(monitor.optimise().unwrap_err(), CommandError::ObserveOnly);
+    let refused = RestartError::Command(CommandError::ObserveOnly);
+    assert_eq!(monitor.restart(), refused);
+    let policy = monitor.set_policy(Policy::default()).unwrap_err();
+    assert_eq!(policy, PolicyError::Command(CommandError::ObserveOnly));
     let kept = held(380 * MIB);
     wait_for(&monitor, "critical", entered(Level::Critical));
-    assert!(monitor.ledger().is_empty());
+    // It looks on, and does nothing about it.
+    let seen = monitor.history().last().unwrap().at;
+    let later = || monitor.history().last().unwrap().at > seen + Duration::from_millis(500);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !later() {
+        assert!(Instant::now() < deadline, "it does not look");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(monitor.ledger().is_empty() && !monitor.is_shedding());
+    assert_eq!(*cache.0.lock().unwrap(), None);
     drop(kept);
 }
 

@@ -47,7 +47,7 @@ pub enum CommandError {
     /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
     /// it ran on cannot wait for itself.
     OnItsOwnThread,
-    /// An action hangs, and others wait behind it.
+    /// Sixteen commands wait already; or, of actions, one hangs and others wait behind it.
     Busy,
 }
 
@@ -59,7 +59,9 @@ impl fmt::Display for CommandError {
             CommandError::OnItsOwnThread => {
                 "a callback cannot wait for its own thread: expected another thread"
             }
-            CommandError::Busy => "the monitor's actions hang",
+            CommandError::Busy => {
+                "the monitor has too much to do: sixteen commands wait, or an action hangs"
+            }
         })
     }
 }

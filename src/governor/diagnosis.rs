@@ -297,8 +297,10 @@ impl Diagnosis {
             Cause::OtherAnonymous if self.system_heap_free_bytes * 2 > overhead.1 => {
                 (Remedy::TrimSystemHeap, self.system_heap_free_bytes)
             }
-            Cause::LiveHeap if cache_bytes * 5 > self.live_heap_bytes => {
-                (Remedy::ShrinkCaches, cache_bytes)
+            // What a cache says may be anything.
+            Cause::LiveHeap if cache_bytes.saturating_mul(5) > self.live_heap_bytes => {
+                let most = cache_bytes.min(self.live_heap_bytes);
+                (Remedy::ShrinkCaches, most)
             }
             Cause::LiveHeap => (Remedy::Restart, self.live_heap_bytes),
             Cause::Fragmentation => (Remedy::Restart, self.fragmentation_bytes),
@@ -370,14 +372,64 @@ mod tests {
             (found.cause, found.remedy),
             (Cause::LiveHeap, Remedy::Restart)
         );
-        found.judge(200);
-        assert_eq!(found.remedy, Remedy::ShrinkCaches);
+        for (caches, remedy, bytes) in [
+            (140, Remedy::Restart, 700),
+            (141, Remedy::ShrinkCaches, 141),
+            (900, Remedy::ShrinkCaches, 700),
+            (u64::MAX, Remedy::ShrinkCaches, 700),
+        ] {
+            found.judge(caches);
+            assert_eq!((found.remedy, found.reclaimable_bytes), (remedy, bytes));
+        }
         found.dirty_bytes = 210;
         found.judge(0);
         assert_eq!(found.cause, Cause::DirtyPages);
         assert_eq!(
             (found.remedy, found.reclaimable_bytes),
             (Remedy::PurgeArenas, 210)
+        );
+        for (part, cause, remedy) in [
+            (
+                (|of| &mut of.fragmentation_bytes) as fn(&mut Diagnosis) -> &mut u64,
+                Cause::Fragmentation,
+                Remedy::Restart,
+            ),
+            (
+                |of| &mut of.thread_cache_bytes,
+                Cause::ThreadCaches,
+                Remedy::FlushThreadCaches,
+            ),
+            (
+                |of| &mut of.metadata_bytes,
+                Cause::Metadata,
+                Remedy::Restart,
+            ),
+            (
+                |of| &mut of.other_anonymous_bytes,
+                Cause::OtherAnonymous,
+                Remedy::Restart,
+            ),
+        ] {
+            let mut found = found;
+            *part(&mut found) = 220;
+            found.judge(0);
+            assert_eq!((found.cause, found.remedy), (cause, remedy));
+            assert_eq!(found.reclaimable_bytes, 220);
+        }
+        let mut trimmed = found;
+        (
+            trimmed.other_anonymous_bytes,
+            trimmed.system_heap_free_bytes,
+        ) = (220, 111);
+        trimmed.judge(0);
+        assert_eq!(trimmed.remedy, Remedy::TrimSystemHeap);
+        assert_eq!(trimmed.reclaimable_bytes, 111);
+        let mut shared = found;
+        (shared.resident_bytes, shared.shared_bytes) = (3000, 1600);
+        shared.judge(0);
+        assert_eq!(
+            (shared.cause, shared.remedy),
+            (Cause::Shared, Remedy::Nothing)
         );
         found.resident_bytes = 3000;
         found.file_backed_bytes = 2000;

@@ -333,7 +333,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// When the monitor does not run here.
+    /// When the monitor does not run here, or sixteen commands wait already.
     pub fn drill(&self, drill: Drill) -> Result<(), CommandError> {
         self.command(Command::Drill(drill))
     }
@@ -372,8 +372,8 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// Every setting that makes no sense; or when the monitor does not run here or only observes, and
-    /// from inside [`Shrink::shrink`].
+    /// Every setting that makes no sense; or when the monitor does not run here or only observes, when sixteen
+    /// commands wait already, and from inside [`Shrink::shrink`].
     pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
         let pending = self.begin_policy(policy)?;
         let answer = pending.0.recv();
@@ -398,8 +398,8 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// When the monitor does not run here or only observes, when it takes longer than a minute (it goes
-    /// on all the same), and from inside [`Shrink::shrink`].
+    /// When the monitor does not run here or only observes, when sixteen commands wait already, when it takes
+    /// longer than a minute (it goes on all the same), and from inside [`Shrink::shrink`].
     ///
     /// # Cost
     ///

@@ -659,3 +659,46 @@ fn what_surely_rises_and_falls_by_itself_is_not_restarted_before_the_limit_is_ne
     }
     assert!(due.is_some_and(|at| at < 212.0), "{due:?}");
 }
+
+/// A cache that hangs while it shrinks keeps no restart from being made.
+#[test]
+fn a_restart_waits_for_actions_that_hang_for_five_seconds_and_no_longer() {
+    let mut run = Simulation::new(Policy {
+        horizon: Duration::MAX,
+        sustained: Duration::ZERO,
+        ..policy()
+    });
+    run.control.ready();
+    run.look(mib(20.0));
+    run.busy_since = Some(run.now);
+    let since = run.now;
+    let (at, verdict) = run.verdict(60, |_| mib(420.0)).expect("a verdict");
+    assert!(matches!(verdict, Verdict::Due { .. }), "{verdict:?}");
+    let after = at - since.as_secs_f64();
+    assert!((5.0..6.1).contains(&after), "after {after} s");
+}
+
+/// A start that comes as near as that is no longer waited for.
+#[test]
+fn from_97_percent_on_a_start_that_rises_is_not_waited_for() {
+    let due_at = |to: f64| {
+        let mut run = Simulation::new(Policy {
+            levels: crate::Levels {
+                critical: crate::governor::Threshold {
+                    enter: 0.995,
+                    leave: 0.99,
+                },
+                ..crate::Levels::default()
+            },
+            ..policy()
+        });
+        run.baseline_bytes = None;
+        let rises = |at: f64| mib((300.0 + 8.0 * at).min(to * 512.0));
+        let verdict = run.verdict(300, rises);
+        verdict.filter(|(_, verdict)| matches!(verdict, Verdict::Due { .. }))
+    };
+    assert_eq!(due_at(0.96), None);
+    let (at, _) = due_at(0.99).expect("a restart");
+    let share = (300.0 + 8.0 * at) / 512.0;
+    assert!((0.965..0.98).contains(&share), "at {share}");
+}

@@ -78,6 +78,7 @@ pub(super) async fn optimise(
     responses(
         (status = 202, body = DrillBegun),
         (status = 409, body = Problem, description = "The monitor does not run."),
+        (status = 503, body = Problem, description = "Other commands are under way."),
         (status = 422, body = Problem, description = "Fields that make no sense, all of them.")
     )
 )]

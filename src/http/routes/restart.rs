@@ -41,6 +41,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Response {
     responses(
         (status = 200, body = PolicyAnswer),
         (status = 409, body = Problem, description = "The monitor only observes."),
+        (status = 503, body = Problem, description = "Other commands are under way."),
         (status = 422, body = Problem, description = "Fields that make no sense, all of them.")
     )
 )]
