@@ -55,8 +55,9 @@ proptest! {
         bytes in 0u64..20_000,
         ttl in 1u64..200,
         scale in prop_oneof![Just(1u64), Just(999)],
+        one_shard in any::<bool>(),
     ) {
-        let settings = Settings { entries, bytes, ttl, scale };
+        let settings = Settings { entries, bytes, ttl, scale, one_shard };
         cache_model::run(settings, steps);
     }
 }

@@ -47,6 +47,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         ttl: ttl.max(1),
         // Up to 4 GiB an entry.
         scale: scale.max(1),
+        one_shard: true,
     };
     let steps: Vec<Step> = std::iter::from_fn(|| step(&mut bytes)).collect();
     cache_model::run(settings, steps);

@@ -1,9 +1,10 @@
 //! A cache beside a model that never evicts: what it answers is what was put in last, and within its time;
-//! what it holds is within both limits, under the share of the level, after every single call.
+//! what it holds is within both limits, under the share of the level, after every single call; and what all
+//! fits is all there.
 
 use plimsoll::cache::{ManualClock, PressureCache};
 use plimsoll::{Level, Shrink};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub ttl: u64,
     /// Of a size to bytes: weights above 16 KiB are rounded.
     pub scale: u64,
+    /// All limits are one shard's, so that it is known what fits.
+    pub one_shard: bool,
 }
 
 /// A value that knows which insertion it is of.
@@ -59,6 +62,12 @@ struct Model {
     now: u64,
     /// By key: the last value, and when its time is over.
     last: HashMap<u8, (Value, u64)>,
+    /// Keys of those that are there, for as long as their time is not over: nothing had to go since.
+    kept: HashSet<u8>,
+    /// Of bytes to entries, as set at first.
+    least: f64,
+    hits: u64,
+    misses: u64,
 }
 
 /// # Panics
@@ -67,7 +76,11 @@ struct Model {
 pub fn run(settings: Settings, steps: impl IntoIterator<Item = Step>) {
     let clock = ManualClock::new();
     let scale = settings.scale;
-    let cache = PressureCache::builder("model")
+    let mut builder = PressureCache::builder("model");
+    if settings.one_shard {
+        builder = builder.shards(1);
+    }
+    let cache = builder
         .entries(settings.entries)
         .bytes(settings.bytes * scale)
         .weigh_by(move |_, value: &Value| value.size * scale)
@@ -82,6 +95,11 @@ pub fn run(settings: Settings, steps: impl IntoIterator<Item = Step>) {
         share: 1.0,
         now: 0,
         last: HashMap::new(),
+        kept: HashSet::new(),
+        // The cache rounds it down, and an entry that is as light weighs that.
+        least: (settings.bytes * scale / settings.entries.max(1)) as f64,
+        hits: 0,
+        misses: 0,
     };
     for (number, step) in (0..).zip(steps) {
         model.step(number, step);
@@ -110,28 +128,41 @@ impl Model {
             Step::Get(key) => {
                 let found = cache.get(&key);
                 assert_eq!(found.is_some(), cache.contains(&key));
+                *(if found.is_some() {
+                    &mut self.hits
+                } else {
+                    &mut self.misses
+                }) += 1;
                 self.check_answer(key, found);
             }
             Step::GetOrInsert(key, size) => {
                 let found = cache.get_or_insert_with(&key, || value(size));
                 if found == value(size) {
+                    self.misses += 1;
+                    assert!(!self.has_to_be_there(key), "{key} was made anew");
                     self.put(key, found, self.settings.ttl);
                 } else {
+                    self.hits += 1;
                     self.check_answer(key, Some(found));
                 }
             }
             Step::Remove(key) => {
                 self.check_answer(key, cache.remove(&key));
                 self.last.remove(&key);
+                self.kept.remove(&key);
                 assert!(!cache.contains(&key));
             }
             Step::InvalidateEven => {
-                cache.invalidate_if(|key, _| key % 2 == 0);
+                let before = cache.statistics().entries;
+                let gone = cache.invalidate_if(|key, _| key % 2 == 0);
+                assert_eq!(gone, before - cache.statistics().entries);
                 self.last.retain(|key, _| key % 2 == 1);
+                self.kept.retain(|key| key % 2 == 1);
             }
             Step::Clear => {
                 cache.clear();
                 self.last.clear();
+                self.kept.clear();
                 assert_eq!(cache.statistics().entries, 0);
             }
             Step::Advance(by) => {
@@ -139,24 +170,30 @@ impl Model {
                 self.clock.advance(Duration::from_millis(by.into()));
             }
             Step::Sweep => {
-                cache.sweep();
+                let before = cache.statistics().entries;
+                let gone = cache.sweep();
+                assert_eq!(gone, before - cache.statistics().entries);
                 self.last.retain(|_, (_, over)| self.now < *over);
+                self.kept.retain(|key| self.last.contains_key(key));
                 assert!(cache.statistics().entries <= self.last.len() as u64);
             }
             Step::Level(level) => {
                 let (level, share) = LEVELS[usize::from(level) % LEVELS.len()];
                 cache.shrink(level);
                 self.share = share;
+                self.let_go();
             }
             Step::Entries(most) => {
                 self.settings.entries = most.into();
                 let set = cache.set_entries(self.settings.entries);
                 set.expect("it has a limit of entries");
+                self.let_go();
             }
             Step::Bytes(most) => {
                 self.settings.bytes = most.into();
                 let set = cache.set_bytes(self.settings.bytes * self.settings.scale);
                 set.expect("it has a limit of bytes");
+                self.let_go();
             }
             Step::FreeBytes(wanted) => {
                 let wanted = u64::from(wanted) * self.settings.scale;
@@ -164,15 +201,52 @@ impl Model {
                 cache.free_bytes(wanted);
                 let after = cache.statistics().bytes;
                 assert!(wanted == 0 || after == 0 || after < before);
+                if wanted > 0 {
+                    self.kept.clear();
+                }
             }
         }
     }
 
     fn put(&mut self, key: u8, value: Value, ttl: u64) {
         self.last.insert(key, (value, self.now + ttl));
+        // What is large beside all there is room for may not come in.
+        if 2.0 * self.weight(self.last[&key].0.size) > self.most() {
+            self.kept.remove(&key);
+        } else {
+            self.kept.insert(key);
+        }
+        self.let_go();
+    }
+
+    /// At least its part of what there was room for at first; rounded up by a sixteen thousandth at the most.
+    fn weight(&self, size: u64) -> f64 {
+        (1.0001 * (size * self.settings.scale) as f64).max(self.least)
+    }
+
+    /// What there is room for, by both limits.
+    fn most(&self) -> f64 {
+        let bytes = ((self.settings.bytes * self.settings.scale) as f64 * self.share).floor();
+        bytes.min((self.settings.entries as f64 * self.share).floor() * self.least)
+    }
+
+    /// Where not all of it surely fits, any may have gone.
+    fn let_go(&mut self) {
+        let weights = self.last.values().map(|(value, _)| self.weight(value.size));
+        if weights.sum::<f64>() > self.most() {
+            self.kept.clear();
+        }
+    }
+
+    fn has_to_be_there(&self, key: u8) -> bool {
+        self.settings.one_shard && self.kept.contains(&key) && self.now < self.last[&key].1
     }
 
     fn check_answer(&self, key: u8, found: Option<Value>) {
+        assert!(
+            found.is_some() || !self.has_to_be_there(key),
+            "{key} is gone"
+        );
         if let Some(found) = found {
             let (last, over) = &self.last[&key];
             assert_eq!(&found, last);
@@ -189,6 +263,7 @@ impl Model {
         assert!(found.bytes <= bytes, "{found:?}");
         assert_eq!(found.most_entries, Some(entries));
         assert_eq!(found.most_bytes, Some(bytes));
+        assert_eq!((found.hits, found.misses), (self.hits, self.misses));
         let left = found.evictions;
         let left = left.capacity + left.pressure + left.expired + left.replaced + left.removed;
         assert_eq!(found.insertions - left, found.entries);

@@ -14,19 +14,25 @@ use tokio::runtime::Runtime;
 
 struct Surface {
     monitor: Arc<Monitor>,
-    router: axum::Router,
+    /// Without a token, for who is on this machine.
+    open: axum::Router,
+    /// With one that nobody knows.
+    closed: axum::Router,
     runtime: Runtime,
 }
 
-/// It only observes, so that no command that is well put ends the run.
+/// It runs dry, so that no command that is well put ends the run.
 static SURFACE: LazyLock<Surface> = LazyLock::new(|| {
-    let monitor = Monitor::builder().observe_only().start().unwrap();
+    let monitor = Monitor::builder().dry_run().start().unwrap();
     let monitor = Arc::new(monitor);
     let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-    let router = Admin::new(Arc::clone(&monitor)).router();
+    let admin = Admin::new(Arc::clone(&monitor));
+    let token = format!("{:032x}", std::process::id() ^ 0x5EA5_0A11);
+    let closed = admin.clone().token(token).unwrap().router();
     Surface {
         monitor,
-        router: router.layer(axum::Extension(ConnectInfo(peer))),
+        open: admin.router().layer(axum::Extension(ConnectInfo(peer))),
+        closed: closed.layer(axum::Extension(ConnectInfo(peer))),
         runtime: tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -42,12 +48,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Panics
 ///
-/// Where the server does, where it does not end, and where the policy is another afterwards.
+/// Where the server does, and where it does not end.
 pub fn answer<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let surface = &*SURFACE;
-    let before = surface.monitor.policy();
-    let service = TowerToHyperService::new(surface.router.clone());
-    let answer = surface.runtime.block_on(async {
+    talk(&SURFACE.open, pieces)
+}
+
+/// The same of a surface with a token that nobody knows.
+///
+/// # Panics
+///
+/// Likewise, and where the policy is another afterwards.
+#[allow(dead_code, reason = "each target uses its part")]
+pub fn answer_of_the_closed<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let monitor = &SURFACE.monitor;
+    let before = monitor.policy();
+    let answer = talk(&SURFACE.closed, pieces);
+    assert_eq!(monitor.policy(), before);
+    answer
+}
+
+fn talk<'a>(router: &axum::Router, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let service = TowerToHyperService::new(router.clone());
+    SURFACE.runtime.block_on(async {
         let (mut client, server) = duplex(1 << 20);
         let connection = http1::Builder::new()
             .serve_connection(TokioIo::new(server), service)
@@ -66,7 +88,5 @@ pub fn answer<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         ended.expect("an end soon after the client's");
         let _ = connection.await.expect("no panic");
         answer
-    });
-    assert_eq!(surface.monitor.policy(), before);
-    answer
+    })
 }
