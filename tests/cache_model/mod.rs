@@ -210,12 +210,7 @@ impl Model {
 
     fn put(&mut self, key: u8, value: Value, ttl: u64) {
         self.last.insert(key, (value, self.now + ttl));
-        // What is large beside all there is room for may not come in.
-        if 2.0 * self.weight(self.last[&key].0.size) > self.most() {
-            self.kept.remove(&key);
-        } else {
-            self.kept.insert(key);
-        }
+        self.kept.insert(key);
         self.let_go();
     }
 
@@ -230,10 +225,12 @@ impl Model {
         bytes.min((self.settings.entries as f64 * self.share).floor() * self.least)
     }
 
-    /// Where not all of it surely fits, any may have gone.
+    /// Where not all of it surely fits, any may have gone; and what is large beside all that there is room
+    /// for may not have come in.
     fn let_go(&mut self) {
         let weights = self.last.values().map(|(value, _)| self.weight(value.size));
-        if weights.sum::<f64>() > self.most() {
+        let largest = weights.clone().fold(0.0, f64::max);
+        if weights.sum::<f64>().max(8.0 * largest) > self.most() {
             self.kept.clear();
         }
     }
