@@ -12,7 +12,7 @@ use plimsoll::batch::{
     Progress, Purge, Reason, StreamInBatches,
 };
 use plimsoll::figures::Roots;
-use plimsoll::{Drill, Level, Monitor, MonitorBuilder, Plimsoll, measure};
+use plimsoll::{Drill, Level, Monitor, MonitorBuilder, Plimsoll, Restart, measure};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::future::Future;
@@ -376,6 +376,41 @@ fn a_pause_ends_and_a_job_stops_when_the_program_is_about_to_end() {
         assert_eq!(off.join().unwrap().unwrap_err(), Reason::Ending);
         assert_eq!(waits.join().unwrap(), Passed::Ending);
     });
+}
+
+/// A drill asks for a restart, which drains until the job has stopped for it, and is called off then.
+#[test]
+fn a_job_stops_for_a_restart_that_drains() {
+    let _alone = alone();
+    let tree = tempfile::tempdir().unwrap();
+    let (asked, drains) = std::sync::mpsc::channel();
+    let monitor = watched(&tree)
+        .restart(Restart::Exit(7))
+        .state_file(tree.path().join("state"))
+        .sustained(Duration::ZERO)
+        .cooldown(Duration::ZERO)
+        .interval(Duration::from_millis(10))
+        .drain(Duration::from_secs(60), move |token| {
+            asked.send(token).unwrap()
+        })
+        .start()
+        .unwrap();
+    monitor.ready();
+    let of = || of(KIB).monitor(&monitor);
+    let stops = of().stop_when_ending(true).build().unwrap();
+    let goes_on = of().build().unwrap();
+    let lasting = Drill::new(0.85).lasting(Duration::from_secs(60));
+    monitor.drill(lasting.with_restart()).unwrap();
+    let token = drains.recv_timeout(Duration::from_secs(20)).unwrap();
+    let stopped = (0..10u64).in_batches(&stops).run(|_| ()).unwrap_err();
+    assert_eq!(stopped.reason, Reason::Restarting);
+    assert_eq!(
+        (0..10u64).in_batches(&goes_on).run(|_| ()).unwrap().items,
+        10
+    );
+    monitor.ending();
+    drop(token);
+    monitor.stop();
 }
 
 #[test]

@@ -60,10 +60,10 @@ fn few(folder: &Path) {
     for (name, other) in ["second", "third"].iter().zip(&others) {
         monitor.hand_over(name, other).unwrap();
     }
-    // Figures are read from files that are open, the state is written to one that is not: one
-    // descriptor for it, and one for its folder.
+    // The state takes a descriptor for its file, and then one for its folder; and whoever reads figures
+    // meanwhile, the worker or the one who looks, one for each.
     let mut taken = take_all();
-    taken.truncate(taken.len() - 2);
+    taken.truncate(taken.len() - 3);
     let kept = fill(0.96);
     wait_for(&mut events, |event| match event.kind {
         EventKind::Fault(fault) => panic!("{fault}"),
@@ -83,6 +83,25 @@ fn none_left(folder: &Path) {
     say(folder, &error.to_string());
 }
 
+/// What the first descriptors are, and whether a new image would have them.
+fn descriptors() -> Vec<Option<(u64, u64, i32)>> {
+    let of = |descriptor| {
+        // SAFETY: fills the structure that it is given, and reads a flag.
+        unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            let is_there = libc::fstat(descriptor, &mut about) == 0;
+            is_there.then(|| {
+                (
+                    about.st_dev,
+                    about.st_ino,
+                    libc::fcntl(descriptor, libc::F_GETFD),
+                )
+            })
+        }
+    };
+    (0..20).map(of).collect()
+}
+
 /// The kernel takes no variable as long as this one, and then it takes them all.
 fn fails(folder: &Path) {
     const TOO_LONG: &str = "PLIMSOLL_TEST_TOO_LONG";
@@ -92,6 +111,12 @@ fn fails(folder: &Path) {
     // SAFETY: no other thread of this process reads or changes the environment.
     unsafe { std::env::set_var(TOO_LONG, "x".repeat(200_000)) };
     let (monitor, mut events) = started(builder(folder));
+    // Sockets that would go where the program has files of its own, and where it has none.
+    let sockets = [0; 8].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    for (number, socket) in sockets.iter().enumerate() {
+        monitor.hand_over(&number.to_string(), socket).unwrap();
+    }
+    let before = descriptors();
     let _kept = fill(0.96);
     let mut tries = Vec::new();
     let mut waits = 0;
@@ -115,6 +140,8 @@ fn fails(folder: &Path) {
     }
     assert_eq!((monitor.restarts().len(), remembered(folder)), (0, 0));
     assert!(waits >= 1);
+    // What stood where a socket had to go stands there again.
+    assert_eq!(descriptors(), before);
     File::create(folder.join("mended")).unwrap();
     // SAFETY: likewise.
     unsafe { std::env::remove_var(TOO_LONG) };

@@ -7,7 +7,7 @@ mod client;
 use axum::routing::get as route;
 use client::{Answer, ask, get, post};
 use plimsoll::http::{Admin, RequestLayer, ServeError, Server, router};
-use plimsoll::{Level, Monitor, Plimsoll, Restart, Shrink};
+use plimsoll::{EventKind, Level, Monitor, Plimsoll, Restart, Shrink};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -468,6 +468,33 @@ fn errors_are_problem_details_wherever_they_come_from() {
     assert_eq!(wrong.header("allow"), Some("GET,HEAD"));
     let head = ask(address, "HEAD /api/system/memory-stats", &[], "");
     assert_eq!((head.status, &*head.body), (200, ""));
+}
+
+#[test]
+fn a_drill_restarts_when_it_is_asked_to_and_not_otherwise() {
+    let (monitor, _one) = monitor();
+    let server = served(&monitor);
+    for restart in [false, true] {
+        let mut events = monitor.events();
+        while events.try_next().is_some() {}
+        let sent = json!({ "pressure": 0.1, "seconds": 0.01, "restart": restart });
+        let answer = post(
+            server.address(),
+            "/api/system/memory/drill",
+            &sent.to_string(),
+        );
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let drill = loop {
+            let event = events
+                .next_within(Duration::from_secs(10))
+                .expect("a drill");
+            if let EventKind::Drill(drill) = event.kind {
+                break drill;
+            }
+        };
+        assert_eq!((drill.restarts(), drill.pressure()), (restart, 0.1));
+        assert_eq!(drill.duration(), Duration::from_millis(10));
+    }
 }
 
 /// On every kind of answer, errors as well.

@@ -568,6 +568,10 @@ fn tothubs_settings_are_one_call() {
     let levels = monitor.levels();
     let lines = [levels.optimise, levels.restart, levels.critical];
     assert_eq!(lines.map(|line| line.enter), [0.75, 0.80, 0.90]);
+    let policy = monitor.policy();
+    assert_eq!(policy.horizon, Duration::MAX);
+    assert_eq!(policy.check_interval, Duration::from_secs(60));
+    assert_eq!(policy.cooldown, Duration::from_secs(300));
     let deadline = Instant::now() + Duration::from_secs(5);
     while monitor.history().is_empty() {
         assert!(Instant::now() < deadline, "no sample");

@@ -44,3 +44,32 @@ impl BackOff {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gives_back_less_than_a_twentieth_is_tried_less_often_up_to_once_a_minute() {
+        let waits = |gave: u64| {
+            let mut action = BackOff::new();
+            let mut now = Duration::ZERO;
+            let mut waits = Vec::new();
+            for _ in 0..12 {
+                action.acted(now, gave, 100);
+                let until = action.due;
+                assert!(!action.is_due(until - Duration::from_millis(1)) && action.is_due(until));
+                waits.push(until - now);
+                now = until;
+            }
+            waits
+        };
+        assert!(waits(5).iter().all(|&wait| wait == FIRST));
+        for little in [0, 4] {
+            let waits = waits(little);
+            assert_eq!(waits[..3], [FIRST, FIRST * 2, FIRST * 4]);
+            assert_eq!(waits[11], LAST);
+        }
+        assert_eq!(LAST, Duration::from_secs(60));
+    }
+}

@@ -121,12 +121,14 @@ impl Listeners {
         let mut moved = Moved {
             sockets: &self.sockets,
             count: 0,
-            saved: [false; MOST],
+            saved: [None; MOST],
         };
         for (index, socket) in self.sockets.iter().enumerate() {
             let place = FIRST + index as i32;
-            // Fails only where nothing stands.
-            moved.saved[index] = replace(place, socket.spare.as_raw_fd()).is_ok();
+            // SAFETY: asks for a flag. Fails only where nothing stands.
+            let flags = unsafe { libc::fcntl(place, libc::F_GETFD) };
+            let is_saved = replace(place, socket.spare.as_raw_fd()).is_ok();
+            moved.saved[index] = is_saved.then_some(flags);
             moved.count = index + 1;
             // SAFETY: takes the place of a descriptor that was kept aside; without the flag that
             // would close it in the new image.
@@ -173,19 +175,20 @@ pub(super) struct Moved<'a> {
     sockets: &'a [Socket],
     /// So many have been moved.
     count: usize,
-    /// Where something stood.
-    saved: [bool; MOST],
+    /// The flags of what stood there.
+    saved: [Option<i32>; MOST],
 }
 
 #[cfg(unix)]
 impl Moved<'_> {
-    /// Puts back what was there, or closes the copy where nothing was. What is put back is closed in
-    /// a later image, as descriptors of a Rust program are.
+    /// Puts back what was there, or closes the copy where nothing was.
     pub(super) fn undo(self) {
         for (index, socket) in self.sockets[..self.count].iter().enumerate() {
             let place = FIRST + index as i32;
-            if self.saved[index] {
+            if let Some(flags) = self.saved[index] {
                 let _ = replace(socket.spare.as_raw_fd(), place);
+                // SAFETY: puts its own flags back: one that is to be inherited may be of use to a later image.
+                unsafe { libc::fcntl(place, libc::F_SETFD, flags) };
                 // What stood there belongs to the program, which may close it: no copy stays.
                 let _ = replace(socket.copy.as_raw_fd(), socket.spare.as_raw_fd());
             } else {
