@@ -96,6 +96,27 @@ fn decay_is_tightened_while_memory_is_critical_and_put_back_after() {
     }
 }
 
+/// A large arena is emptied in slices, by a decay of its own.
+#[test]
+fn a_purge_leaves_decay_times_and_background_threads_as_it_found_them() {
+    let _alone = truth::alone();
+    let options = JemallocOptions::default()
+        .dirty_decay_ms(BEFORE as i64)
+        .background_thread(true);
+    let monitor = Monitor::builder().limit(4 << 30).jemalloc(options);
+    let monitor = monitor.start().unwrap();
+    let resident = || figures::jemalloc().unwrap().resident;
+    let held: Vec<_> = (0..512)
+        .map(|_| std::hint::black_box(vec![1u8; 1 << 20]))
+        .collect();
+    drop(held);
+    let before = resident();
+    monitor.optimise().unwrap();
+    assert!(resident() + (256 << 20) <= before, "nothing was purged");
+    assert!(all(BEFORE), "{:?}", decays());
+    assert_eq!(tikv_jemalloc_ctl::background_thread::read(), Ok(true));
+}
+
 #[test]
 fn decay_is_put_back_although_the_worker_hangs_and_its_queue_is_full() {
     let _alone = truth::alone();

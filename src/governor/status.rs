@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use std::time::Duration;
 
 /// Everything at a glance. With the `serde` feature it serialises as
-/// `GET /api/system/memory-stats` answers.
+/// `GET /api/system/memory-stats` answers; without `jemalloc` there is no `allocator`, which is null there.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

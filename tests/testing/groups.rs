@@ -1,5 +1,7 @@
 use crate::{block, yield_now};
-use plimsoll::testing::{Group, carry, spawn};
+use plimsoll::Measurement;
+use plimsoll::testing::{Group, carry, measure_async, spawn};
+use std::hint::black_box;
 use std::sync::Barrier;
 
 #[test]
@@ -217,4 +219,38 @@ fn what_a_thread_is_in_ends_with_it_unseen() {
     .unwrap();
     let found = group.figures();
     assert_eq!((found.allocations, found.allocated_bytes), (1, 1));
+}
+
+#[test]
+fn what_grows_in_place_or_moves_counts_in_a_group_and_in_a_future() {
+    let grow = || {
+        let mut list = Vec::<u8>::with_capacity(100);
+        black_box(&mut list).reserve_exact(1_000);
+        black_box(&mut list).reserve_exact(5_000);
+        black_box(&mut list).shrink_to(300);
+        list
+    };
+    let seven = |found: Measurement| {
+        [
+            found.allocations as i64,
+            found.deallocations as i64,
+            found.reallocations as i64,
+            found.allocated_bytes as i64,
+            found.deallocated_bytes as i64,
+            found.peak_bytes as i64,
+            found.net_bytes,
+        ]
+    };
+    let expected = [1, 0, 3, 6_400, 6_100, 5_000, 300];
+    let group = Group::new();
+    let kept = group.run(grow);
+    assert_eq!(seven(group.figures()), expected);
+    group.run(|| drop(kept));
+    assert_eq!(seven(group.figures()), [1, 1, 3, 6_400, 6_400, 5_000, 0]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let (kept, found) = runtime.block_on(measure_async(async { grow() }));
+    assert_eq!(seven(found), expected);
+    drop(kept);
 }

@@ -1,7 +1,8 @@
 use crate::block;
 use crate::panics::panic_of;
 use plimsoll::assert_no_leak;
-use plimsoll::testing::{carry, spawn};
+use plimsoll::testing::{carry, fail_above, spawn};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
@@ -175,4 +176,39 @@ fn the_child_of_a_fork_within_a_check_goes_on_whoever_held_what() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Two threads in the middle of a reallocation at once: each knows its own block again.
+#[test]
+fn blocks_that_two_threads_reallocate_at_once_are_told_apart() {
+    let grow = |rounds: usize| {
+        let mut list = Vec::<u8>::with_capacity(10);
+        for round in 1..rounds {
+            black_box(&mut list).reserve_exact(10 + 7 * round);
+            if round % 5 == 0 {
+                list = Vec::with_capacity(10);
+            }
+        }
+    };
+    assert_no_leak!({
+        let threads = [300, 301, 302].map(|rounds| spawn(move || grow(rounds)));
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// What could not grow stays where it is, and is a leak where it is forgotten.
+#[test]
+fn a_block_that_was_refused_to_grow_and_is_forgotten_is_a_leak() {
+    let (message, _) = panic_of(|| {
+        assert_no_leak!({
+            let mut list = Vec::<u8>::with_capacity(123);
+            let failing = fail_above(1_000);
+            assert!(list.try_reserve_exact(5_000).is_err());
+            drop(failing);
+            std::mem::forget(list);
+        });
+    });
+    assert!(message.contains("123 bytes"), "{message}");
 }

@@ -4,36 +4,37 @@
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
-/// The example, built by cargo beside the tests.
+/// The example beside the tests. Cargo builds it with all of them, and not with one alone.
 pub fn path() -> PathBuf {
-    let mut path = std::env::current_exe().expect("a test has a name");
-    path.pop();
-    path.pop();
-    path.push("examples/tothub");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo builds it with the tests of all features",
-        path.display()
-    );
+    let path = beside();
+    if !path.exists() {
+        build(&[]);
+    }
     path
 }
 
 /// The example, built for speed, beside a benchmark that runs it.
 pub fn built() -> PathBuf {
+    build(&["--release"]);
+    beside()
+}
+
+fn beside() -> PathBuf {
+    let own = std::env::current_exe().expect("a program has a name");
+    let folder = own.ancestors().nth(2).expect("two folders up");
+    folder.join("examples/tothub")
+}
+
+fn build(profile: &[&str]) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--release", "--features", "full"])
-        .args(["--example", "tothub"])
+        .args(["build", "--features", "full", "--example", "tothub"])
+        .args(profile)
         .status();
     assert!(
         built.is_ok_and(|status| status.success()),
         "the example is not built"
     );
-    let own = std::env::current_exe().expect("a program has a name");
-    own.ancestors()
-        .nth(2)
-        .expect("two folders up")
-        .join("examples/tothub")
 }
 
 /// A folder with a database, filled outside any limit, as a deployed service's is.
