@@ -204,9 +204,11 @@ fn a_block_that_was_refused_to_grow_and_is_forgotten_is_a_leak() {
     let (message, _) = panic_of(|| {
         assert_no_leak!({
             let mut list = Vec::<u8>::with_capacity(123);
+            // Once by us, and once by the allocator.
             let failing = fail_above(1_000);
             assert!(list.try_reserve_exact(5_000).is_err());
             drop(failing);
+            assert!(list.try_reserve_exact(1 << 61).is_err());
             std::mem::forget(list);
         });
     });

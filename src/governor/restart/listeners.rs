@@ -223,3 +223,26 @@ impl Listeners {
 
     pub(in crate::governor) fn let_go(&mut self) {}
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_named_again_keeps_its_place() {
+        let mut listeners = Listeners::new();
+        let sockets = [0; 3].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        for (name, socket) in ["web", "admin", "web"].iter().zip(&sockets) {
+            listeners.add(name, socket.as_fd()).unwrap();
+        }
+        let names = listeners
+            .variables()
+            .iter()
+            .map(|one| one.to_str().unwrap());
+        let names = names.last().unwrap();
+        assert_eq!(names, "LISTEN_FDNAMES=web:admin");
+        let of = |copy: &OwnedFd| std::net::TcpListener::from(copy.try_clone().unwrap());
+        let first = of(&listeners.sockets[0].copy).local_addr().unwrap();
+        assert_eq!(first, sockets[2].local_addr().unwrap());
+    }
+}
