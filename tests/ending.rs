@@ -37,6 +37,9 @@ fn role() {
     }
 }
 
+/// Of the drain: so long that what ends before half of it did not end by it.
+const DEADLINE: Duration = Duration::from_secs(100);
+
 /// A monitor that restarts at once, and a drain that is never done by itself.
 struct Draining {
     monitor: Monitor,
@@ -46,7 +49,7 @@ struct Draining {
 fn draining(folder: &Path) -> Draining {
     let token = Arc::<Mutex<Option<Drain>>>::default();
     let held = Arc::clone(&token);
-    let builder = builder(folder).drain(Duration::from_secs(20), move |token| {
+    let builder = builder(folder).drain(DEADLINE, move |token| {
         *held.lock().unwrap() = Some(token);
     });
     let (monitor, mut events) = started(builder);
@@ -75,7 +78,7 @@ fn ends(folder: &Path) {
     wait_for(&mut events, |event| {
         matches!(event.kind, EventKind::RestartWithheld(Withheld::Ending))
     });
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < DEADLINE / 2);
     assert!(!draining.monitor.is_draining());
     // Nor does another one follow, due as it is.
     std::thread::sleep(Duration::from_millis(300));
@@ -89,7 +92,7 @@ fn stops(folder: &Path) {
     let draining = draining(folder);
     let begun = Instant::now();
     draining.monitor.stop();
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < DEADLINE / 2);
     drop(draining.token.lock().unwrap().take());
     assert_eq!(remembered(folder), 0);
     say(folder, "ends by itself");
@@ -155,18 +158,9 @@ fn moves(folder: &Path) {
 /// A request that is waited for waits for an answer of the monitor's.
 fn asks(folder: &Path) {
     let draining = draining(folder);
-    let begun = Instant::now();
     let rows = draining.monitor.optimise().unwrap();
-    let after = begun.elapsed();
-    assert!(draining.monitor.is_draining());
-    say(
-        folder,
-        &format!(
-            "{} rows in under a second: {}",
-            rows.len(),
-            after.as_secs() == 0
-        ),
-    );
+    let goes_on = draining.monitor.is_draining();
+    say(folder, &format!("{} rows, draining: {goes_on}", rows.len()));
     // Another restart that is asked for is the one that is under way.
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| draining.monitor.restart());
@@ -267,7 +261,7 @@ fn a_state_file_stays_where_it_is_when_the_program_changes_its_folder() {
 fn a_restart_that_drains_still_answers() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("asks", folder.path());
-    assert_eq!(account, ["image", "4 rows in under a second: true"]);
+    assert_eq!(account, ["image", "4 rows, draining: true"]);
 }
 
 #[test]

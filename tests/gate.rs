@@ -28,6 +28,9 @@ static HEAP: Plimsoll = Plimsoll::new();
 /// How long the slow request takes: longer than an idle connection is waited for.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// Of the drain: so long that what ends before half of it did not end by it.
+const DEADLINE: Duration = Duration::from_secs(100);
+
 /// The code that stands for a restart.
 const RESTARTED: i32 = 7;
 
@@ -50,7 +53,7 @@ fn serve(folder: &Path) {
     let (closing, handle) = (Arc::clone(&gate), runtime.handle().clone());
     let monitor = Monitor::builder()
         .restart(Restart::Exit(RESTARTED))
-        .drain(Duration::from_secs(10), move |token| {
+        .drain(DEADLINE, move |token| {
             let gate = Arc::clone(&closing);
             gate.announce();
             handle.spawn(async move { gate.close(token).await });
@@ -163,11 +166,11 @@ fn what_is_under_way_is_answered_and_what_is_idle_does_not_hold_up_the_restart()
     let status = service.wait().unwrap();
     let after = begun.elapsed();
     println!(
-        "restarted {:.2} s after it began, of 10 s",
+        "restarted {:.2} s after it began, of 100 s",
         after.as_secs_f64()
     );
     assert_eq!(status.code(), Some(RESTARTED));
-    assert!(after < SLOW + Duration::from_secs(2), "{after:?}");
+    assert!(after >= SLOW && after < DEADLINE / 2, "{after:?}");
     assert_eq!(idle.0.read(&mut [0; 10]).unwrap_or(0), 0);
 }
 
@@ -189,8 +192,8 @@ fn who_is_only_idle_is_cut_off_long_before_the_deadline() {
     assert_eq!(service.wait().unwrap().code(), Some(RESTARTED));
     let after = begun.elapsed();
     println!(
-        "restarted {:.2} s after it began, of 10 s",
+        "restarted {:.2} s after it began, of 100 s",
         after.as_secs_f64()
     );
-    assert!(after >= Duration::from_secs(3) && after < Duration::from_secs(5));
+    assert!(after >= Duration::from_secs(3) && after < DEADLINE / 2);
 }

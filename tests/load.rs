@@ -178,7 +178,7 @@ fn no_request_fails_over_twenty_restarts_under_load() {
     assert_eq!(seen.failed.load(Ordering::Relaxed), 0);
     assert!(restarts >= RESTARTS, "{restarts} restarts");
     assert!(
-        answered as f64 / seconds >= 500.0,
+        answered >= 100 * restarts as u64,
         "too little load to show anything"
     );
 }
