@@ -170,7 +170,7 @@ fn what_is_under_way_is_answered_and_what_is_idle_does_not_hold_up_the_restart()
         after.as_secs_f64()
     );
     assert_eq!(status.code(), Some(RESTARTED));
-    assert!(after >= SLOW && after < DEADLINE / 2, "{after:?}");
+    assert!(after < DEADLINE / 2, "{after:?}");
     assert_eq!(idle.0.read(&mut [0; 10]).unwrap_or(0), 0);
 }
 

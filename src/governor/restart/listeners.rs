@@ -235,12 +235,8 @@ mod tests {
         for (name, socket) in ["web", "admin", "web"].iter().zip(&sockets) {
             listeners.add(name, socket.as_fd()).unwrap();
         }
-        let names = listeners
-            .variables()
-            .iter()
-            .map(|one| one.to_str().unwrap());
-        let names = names.last().unwrap();
-        assert_eq!(names, "LISTEN_FDNAMES=web:admin");
+        let names = listeners.variables().last().unwrap();
+        assert_eq!(names.to_str(), Ok("LISTEN_FDNAMES=web:admin"));
         let of = |copy: &OwnedFd| std::net::TcpListener::from(copy.try_clone().unwrap());
         let first = of(&listeners.sockets[0].copy).local_addr().unwrap();
         assert_eq!(first, sockets[2].local_addr().unwrap());
