@@ -113,6 +113,29 @@ fn one_byte_or_one_allocation_more_is_worse() {
     assert_eq!(by(3.0, 1011.0, exact.figures(0.01)), Verdict::Worse);
 }
 
+/// Of each figure by itself; frees follow from the others, and are told and not judged.
+#[test]
+fn every_figure_is_judged_but_the_frees() {
+    for name in [
+        "allocations",
+        "reallocations",
+        "deallocations",
+        "allocated_bytes",
+        "peak_bytes",
+        "net_bytes",
+    ] {
+        let old = benchmark("a", 100.0, 3.0, 1000.0);
+        let mut new = old.clone();
+        let before = old["figures"][name]["mean"].as_f64().unwrap();
+        new["figures"][name] = same(before + 1.0);
+        let expected = match name {
+            "deallocations" => Verdict::Same,
+            _ => Verdict::Worse,
+        };
+        assert_eq!(verdict(old, new, Thresholds::default()), expected, "{name}");
+    }
+}
+
 #[test]
 fn growth_from_nothing_is_worse_whatever_the_threshold() {
     let (old, new) = (
@@ -274,6 +297,19 @@ fn the_command_answers_by_its_exit_code() {
     assert_eq!(same.status.code(), Some(0), "{same:?}");
     let worse = command(at, &["old.json", "more.json"]);
     assert_eq!(worse.status.code(), Some(1), "{worse:?}");
+    write(
+        "slower.json",
+        &report(&[benchmark("sort", 106.0, 1.0, 1000.0)]).to_string(),
+    );
+    for (threshold, code) in [(&[][..], 1), (&["--time-threshold", "10"], 0)] {
+        let said = command(at, &[&["old.json", "slower.json"], threshold].concat());
+        assert_eq!(said.status.code(), Some(code), "{said:?}");
+    }
+    for (threshold, code) in [("0.05", 1), ("0.2", 0)] {
+        let arguments = ["old.json", "more.json", "--figure-threshold", threshold];
+        let said = command(at, &arguments);
+        assert_eq!(said.status.code(), Some(code), "{said:?}");
+    }
     let text = String::from_utf8(worse.stdout).unwrap();
     for part in [
         "sort",

@@ -183,7 +183,27 @@ fn figures(found: &Found, iterations: u64) -> Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, Time};
+    use super::{Figure, Found, Record, Time};
+    use crate::bench::clock::Stretch;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_of_one_iteration() {
+        let sample = |nanoseconds| Stretch {
+            time: Duration::from_nanos(nanoseconds),
+            ..Stretch::default()
+        };
+        let found = Found {
+            iterations: 10,
+            samples: vec![sample(1_000), sample(2_000), sample(4_000)],
+            peaks: vec![Default::default()],
+            threads: false,
+        };
+        let record = Record::new("a", None, &found);
+        assert_eq!(record.samples_ns, [100.0, 200.0, 400.0]);
+        assert_eq!(record.time.median_ns, 200.0);
+        assert_eq!(record.iterations, 10);
+    }
 
     #[test]
     fn one_slow_sample_moves_neither_median_nor_spread() {
