@@ -8,7 +8,7 @@
 mod roles;
 
 use plimsoll::{Drain, Drill, EventKind, Monitor, Plimsoll, Restart, RestartError, Withheld};
-use roles::{account, builder, command, remembered, run, say, started, wait_for};
+use roles::{account, builder, command, fill, remembered, run, say, started, wait_for};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,7 @@ fn role() {
         "stops" => stops(&folder),
         "asks" => asks(&folder),
         "forbids" => forbids(&folder),
+        "presses" => presses(&folder),
         "closes" => closes(&folder),
         "moves" => moves(&folder),
         "signalled" => signalled(&folder),
@@ -119,6 +120,18 @@ fn forbids(folder: &Path) {
     assert_eq!(draining.monitor.restart(), RestartError::NotConfigured);
     assert_eq!(remembered(folder), 0);
     say(folder, "goes on");
+}
+
+/// A drain that nobody ends, and memory that comes to the limit meanwhile.
+fn presses(folder: &Path) {
+    if account(folder).len() > 1 {
+        return say(folder, &format!("{} restart", remembered(folder)));
+    }
+    let _draining = draining(folder);
+    let begun = Instant::now();
+    let _kept = fill(0.98);
+    std::thread::sleep(DEADLINE / 2);
+    say(folder, &format!("no restart after {:?}", begun.elapsed()));
 }
 
 /// Sockets that would be handed over are not kept open by a program that ends.
@@ -242,6 +255,13 @@ fn a_restart_that_drains_is_called_off_when_restarts_are_not_wanted_any_more() {
     let folder = tempfile::tempdir().unwrap();
     let account = run("forbids", folder.path());
     assert_eq!(account, ["image", "goes on"]);
+}
+
+#[test]
+fn a_drain_is_cut_short_when_the_limit_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = run("presses", folder.path());
+    assert_eq!(account, ["image", "image", "1 restart"]);
 }
 
 #[test]
