@@ -33,6 +33,13 @@ impl Clock {
         }
     }
 
+    /// One that started then, and goes like the one on the wall.
+    #[cfg(test)]
+    pub(crate) fn from(started: f64) -> Clock {
+        let ahead = 0.0;
+        Clock { started, ahead }
+    }
+
     /// As it was then: it tells one image from the next.
     pub(crate) fn started(self) -> f64 {
         self.started

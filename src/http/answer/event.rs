@@ -190,3 +190,56 @@ fn kind(of: &EventKind) -> Kind {
         EventKind::Fault(_) => Kind::Fault,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[test]
+    fn every_part_of_a_restart_holds_what_its_name_says() {
+        let record = RestartRecord {
+            at_unix_seconds: 1,
+            process_id: 2,
+            how: Restart::Abort,
+            level: Level::Critical,
+            signal: Signal::Resident,
+            heap_bytes: 3,
+            resident_bytes: 4,
+            limit_bytes: 5,
+            uptime_seconds: 6,
+            actions: 7,
+            given_back_bytes: 8,
+            during_start: true,
+        };
+        let event = Event {
+            sequence: 9,
+            uptime: Duration::from_secs(10),
+            kind: EventKind::Restarting(record),
+        };
+        let mut answer = serde_json::to_value(EventAnswer::of(&event, Clock::from(100.0))).unwrap();
+        answer.as_object_mut().unwrap().remove("words");
+        let expected = json!({
+            "sequence": 9,
+            "at_unix_seconds": 110.0,
+            "uptime_seconds": 10.0,
+            "kind": "restarting",
+            "restart": {
+                "at_unix_seconds": 1,
+                "process_id": 2,
+                "how": "abort",
+                "level": "critical",
+                "signal": "resident",
+                "heap_bytes": 3,
+                "resident_bytes": 4,
+                "limit_bytes": 5,
+                "uptime_seconds": 6,
+                "actions": 7,
+                "given_back_bytes": 8,
+                "during_start": true,
+            },
+        });
+        assert_eq!(answer, expected);
+    }
+}

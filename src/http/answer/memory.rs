@@ -256,3 +256,75 @@ impl Optimised {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::governor::Parts;
+    use serde_json::json;
+    use std::time::Duration;
+
+    /// Each figure in its own place: all are numbers, and none is another.
+    #[test]
+    fn every_column_holds_what_its_name_says() {
+        let moment = |first: u64| Moment {
+            seconds: first as f64,
+            parts: Parts {
+                live_heap_bytes: first + 1,
+                anonymous_bytes: first + 2,
+                fragmentation_bytes: first + 3,
+                thread_cache_bytes: first + 4,
+                dirty_bytes: first + 5,
+                metadata_bytes: first + 6,
+                other_anonymous_bytes: first + 7,
+                file_backed_bytes: first + 8,
+            },
+        };
+        let stretch = Stretch {
+            interval_seconds: 9,
+            moments: vec![moment(10), moment(20)],
+        };
+        let columns = Columns::of(&stretch, Clock::from(1_000.0));
+        assert_eq!(
+            serde_json::to_value(columns).unwrap(),
+            json!({
+                "interval_seconds": 9,
+                "at_unix_seconds": [1_010.0, 1_020.0],
+                "live_heap_bytes": [11, 21],
+                "anonymous_bytes": [12, 22],
+                "fragmentation_bytes": [13, 23],
+                "thread_cache_bytes": [14, 24],
+                "dirty_bytes": [15, 25],
+                "metadata_bytes": [16, 26],
+                "other_anonymous_bytes": [17, 27],
+                "file_backed_bytes": [18, 28],
+            })
+        );
+    }
+
+    #[test]
+    fn every_total_holds_what_its_name_says() {
+        let times = |first: u64| Times {
+            count: first,
+            p50: Duration::from_secs(first + 1),
+            p99: Duration::from_secs(first + 2),
+            max: Duration::from_secs(first + 3),
+        };
+        let mut summary = Summary::default();
+        (summary.actions, summary.given_back_bytes) = (1, 2);
+        (summary.restarts_withheld, summary.early_wakes) = (3, 4);
+        (summary.reaction, summary.purge) = (times(10), times(20));
+        assert_eq!(
+            serde_json::to_value(Totals::from(summary)).unwrap(),
+            json!({
+                "levels_entered": [0, 0, 0, 0],
+                "actions": 1,
+                "given_back_bytes": 2,
+                "restarts_withheld": 3,
+                "early_wakes": 4,
+                "reaction": { "count": 10, "p50": 11.0, "p99": 12.0, "max": 13.0 },
+                "purge": { "count": 20, "p50": 21.0, "p99": 22.0, "max": 23.0 },
+            })
+        );
+    }
+}

@@ -323,6 +323,32 @@ pub fn fuzz_parse(body: &[u8]) -> Result<Policy, Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_part_of_a_policy_holds_what_its_name_says() {
+        let policy = Policy {
+            how: Some(Restart::Exit(3)),
+            cooldown: Duration::from_secs(1),
+            budget_per_hour: 2,
+            sustained: Duration::from_secs(4),
+            horizon: Duration::from_secs(5),
+            check_interval: Duration::from_secs(6),
+            drain_deadline: Duration::from_secs(7),
+            ..Policy::default()
+        };
+        let mut answer = serde_json::to_value(PolicyAnswer::from(policy)).unwrap();
+        answer.as_object_mut().unwrap().remove("levels");
+        let expected = serde_json::json!({
+            "restart": "exit:3",
+            "cooldown_seconds": 1.0,
+            "budget_per_hour": 2,
+            "sustained_seconds": 4.0,
+            "horizon_seconds": 5.0,
+            "check_interval_seconds": 6.0,
+            "drain_deadline_seconds": 7.0,
+        });
+        assert_eq!(answer, expected);
+    }
     use serde_json::json;
 
     fn faults(change: Value) -> Vec<(String, String)> {
