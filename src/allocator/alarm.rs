@@ -104,7 +104,7 @@ mod process {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: `now` is ours to write. Should there be no such clock it stays at 0.
+        // SAFETY: `now` is ours to write. POSIX has this clock wherever there are threads.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
         now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
     }

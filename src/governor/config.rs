@@ -149,8 +149,10 @@ impl MonitorBuilder {
 
     /// A limit that at the present rate is further away than this is left to time: no restart
     /// below the critical line. The rate is that of the last minute, or 72 intervals if that is more; what
-    /// did not grow throughout, but at one stroke, has none. By default an hour; [`Duration::MAX`]
-    /// restarts at the line even if nothing grows.
+    /// did not grow throughout, but at one stroke, has none. Where the [verdict](crate::Monitor::leak_verdict)
+    /// is a leak that has lasted for ten minutes, its time to the limit counts if it is shorter; where it surely
+    /// is none, but rises and falls by itself, there is no restart either ([`Withheld::Tidal`](crate::Withheld)).
+    /// By default an hour; [`Duration::MAX`] restarts at the line whatever grows.
     pub fn restart_horizon(mut self, time: Duration) -> MonitorBuilder {
         self.policy.horizon = time;
         self

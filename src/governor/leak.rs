@@ -94,6 +94,11 @@ pub(super) struct LeakWatch {
     interval: Duration,
     last: Option<Duration>,
     awake: Awake,
+    beside: Beside,
+    /// The most that was held, and when, by that clock.
+    high: (u64, f64),
+    /// For how long a leak has lasted, and since when it has held no more than before, while the program ran.
+    lasted: Option<(Duration, Duration)>,
     news: Option<(Judgement, Severity)>,
 }
 
@@ -105,10 +110,13 @@ struct Awake {
     /// The last times at which it woke, by this clock, and what it had slept by then in all, in seconds;
     /// the oldest first.
     woke: [(f64, f64); 8],
+    /// What it had slept by the last of those that are forgotten.
+    forgotten: f64,
 }
 
-/// From so many intervals on, a look that did not come is not a late one.
+/// From so many intervals on, and from this time on, a look that did not come is not a late one.
 const ASLEEP: u32 = 8;
+const LATEST: Duration = Duration::from_secs(10);
 
 impl Awake {
     fn slept(&self) -> f64 {
@@ -118,8 +126,9 @@ impl Awake {
     /// This clock's time of a look.
     fn see(&mut self, at: Duration, interval: Duration) -> Duration {
         let gap = at.saturating_sub(std::mem::replace(&mut self.last, at));
-        if gap >= ASLEEP * interval && at > gap {
+        if gap >= LATEST.max(ASLEEP * interval) && at > gap {
             let slept = self.slept() + gap.saturating_sub(interval).as_secs_f64();
+            self.forgotten = self.woke[0].1;
             self.woke.rotate_left(1);
             self.woke[self.woke.len() - 1] = (at.as_secs_f64() - slept, slept);
         }
@@ -129,7 +138,29 @@ impl Awake {
     /// The uptime at a time of this clock, in seconds.
     fn uptime(&self, seconds: f64) -> f64 {
         let before = self.woke.iter().rev().find(|(woke, _)| *woke <= seconds);
-        seconds + before.map_or(0.0, |(_, slept)| *slept)
+        seconds + before.map_or(self.forgotten, |(_, slept)| *slept)
+    }
+}
+
+/// What is resident beside the live heap and stays there: the least of the last looks, because free pages
+/// between two waves of requests are the heap's again with the next.
+struct Beside {
+    looks: [u64; 64],
+    next: usize,
+}
+
+impl Beside {
+    fn new() -> Beside {
+        Beside {
+            looks: [u64::MAX; 64],
+            next: 0,
+        }
+    }
+
+    fn see(&mut self, bytes: u64) -> u64 {
+        self.looks[self.next] = bytes;
+        self.next = (self.next + 1) % self.looks.len();
+        self.looks.iter().copied().min().unwrap_or(bytes)
     }
 }
 
@@ -141,6 +172,9 @@ impl LeakWatch {
             interval,
             last: None,
             awake: Awake::default(),
+            beside: Beside::new(),
+            high: (0, 0.0),
+            lasted: None,
             news: None,
         }
     }
@@ -148,6 +182,11 @@ impl LeakWatch {
     /// Whether it is resident memory that is looked at.
     pub(super) fn is_of_resident(&self) -> bool {
         self.subject == Subject::Resident
+    }
+
+    /// The program runs now: to be called at every round of the monitor's, whatever it is at.
+    pub(super) fn runs(&mut self, at: Duration) {
+        self.awake.see(at, self.interval);
     }
 
     /// Takes a look in, if the interval since the last is over, and answers the verdict on all. The
@@ -167,16 +206,22 @@ impl LeakWatch {
             Subject::Heap => (held.heap_bytes, Some(blocks as f64)),
             _ => (held.resident_bytes, None),
         };
-        // What is resident beside the heap takes of its room.
-        let beside = held.resident_bytes.saturating_sub(bytes);
+        let now = self.awake.see(at, self.interval).as_secs_f64();
         let sample = Sample {
-            seconds: self.awake.see(at, self.interval).as_secs_f64(),
+            seconds: now,
             bytes: bytes as f64,
             blocks,
         };
-        self.detector
-            .push(sample, Some(limit.saturating_sub(beside).max(1) as f64));
+        // What is resident beside the heap takes of its room.
+        let beside = self.beside.see(held.resident_bytes.saturating_sub(bytes));
+        self.detector.set_beside(beside as f64);
+        self.detector.push(sample, Some(limit as f64));
         let mut verdict = self.detector.verdict();
+        if bytes > self.high.0 {
+            self.high = (bytes, now);
+        }
+        let ago = |then| Duration::try_from_secs_f64(now - then).ok();
+        self.lasted = verdict.since.and_then(ago).zip(ago(self.high.1));
         verdict.since = verdict.since.map(|since| self.awake.uptime(since));
         Some(verdict)
     }
@@ -202,10 +247,12 @@ impl LeakWatch {
         Some(LeakNews::of(verdict))
     }
 
-    /// When a leak reaches the limit, if it has lasted for so long that the last minute need not show it.
-    pub(super) fn reaches_limit(verdict: &Verdict, now: Duration) -> Option<Duration> {
-        let since = verdict.since.filter(|_| verdict.is_leak())?;
-        if now.as_secs_f64() - since < LASTS.as_secs_f64() {
+    /// When the leak of the last look reaches the limit, if it has lasted for so long that the last minute
+    /// need not show it, and goes on.
+    pub(super) fn reaches_limit(&self, verdict: &Verdict) -> Option<Duration> {
+        let (lasted, paused) = self.lasted?;
+        // A verdict ends long after the growth has: what is full now is not on its way to the limit.
+        if !verdict.is_leak() || lasted < LASTS || paused > lasted / 10 {
             return None;
         }
         Duration::try_from_secs_f64(verdict.seconds_to_limit()?).ok()
@@ -307,18 +354,35 @@ mod tests {
         assert!((38.0..50.0).contains(&left), "{left}");
     }
 
+    /// Grows for two hours, and is full then.
     #[test]
-    fn only_a_leak_that_lasts_counts_for_the_restart() {
-        let mut leak = leak_with(1_000.0);
-        leak.since = Some(100.0);
-        let of = |seconds| LeakWatch::reaches_limit(&leak, Duration::from_secs(seconds));
-        assert_eq!(of(699), None);
-        assert_eq!(of(700), Some(Duration::from_secs(1_000)));
-        leak.judgement = Judgement::NoLeak;
-        assert_eq!(
-            LeakWatch::reaches_limit(&leak, Duration::from_secs(700)),
-            None
-        );
+    fn only_a_leak_that_has_lasted_and_goes_on_counts_for_the_restart() {
+        let mut watch = LeakWatch::new(Duration::from_secs(30), Subject::Heap);
+        let mut see = |seconds: u64, bytes: u64| {
+            let held = Held {
+                heap_bytes: bytes,
+                resident_bytes: bytes,
+            };
+            let at = Duration::from_secs(seconds);
+            let verdict = watch.see(at, held, bytes / 64, 1_000_000_000).unwrap();
+            (verdict, watch.reaches_limit(&verdict))
+        };
+        let mut last = None;
+        for step in 0..=240 {
+            let (verdict, ahead) = see(30 * step, 100_000_000 + 3_000_000 * step);
+            assert!(ahead.is_none() || 30 * step >= 600, "{step}: {verdict:?}");
+            last = ahead;
+        }
+        // 180 MB at 100,000 a second.
+        let left = last.expect("a leak").as_secs();
+        assert!((1_700..1_900).contains(&left), "{left}");
+        let mut told = 0;
+        for step in 241..400 {
+            let (_, ahead) = see(30 * step, 820_000_000);
+            told += u64::from(ahead.is_some());
+        }
+        // No longer than it takes to see that it does not grow.
+        assert!(told <= 25, "{told} looks");
     }
 
     #[test]
@@ -358,6 +422,17 @@ mod tests {
         leak.current_bytes_per_hour = 1.0;
         leak.judgement = Judgement::NoLeak;
         assert_eq!(reaches(&leak, 40_000, 0), None);
+    }
+
+    #[test]
+    fn free_pages_between_two_waves_are_the_heaps_again() {
+        let mut beside = Beside::new();
+        assert_eq!(beside.see(420), 420);
+        assert_eq!(beside.see(20), 20);
+        for _ in 0..63 {
+            assert_eq!(beside.see(420), 20);
+        }
+        assert_eq!(beside.see(420), 420);
     }
 
     #[test]

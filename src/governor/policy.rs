@@ -31,7 +31,8 @@ pub struct Policy {
     )]
     pub sustained: Duration,
     /// A limit that is further away than this is left to time: by default an hour; [`Duration::MAX`]
-    /// restarts at the line even if nothing grows.
+    /// restarts at the line whatever grows. See
+    /// [`MonitorBuilder::restart_horizon`](crate::MonitorBuilder::restart_horizon).
     #[cfg_attr(
         feature = "serde",
         serde(rename = "horizon_seconds", serialize_with = "crate::units::seconds")

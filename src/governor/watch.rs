@@ -279,6 +279,7 @@ impl Watch {
     }
 
     fn read(&mut self) -> Reading {
+        self.leak.runs(self.shared.uptime());
         let total_before = total::now();
         let heap = heap();
         let process = ProcessFigures::read(&self.settings.roots).ok();
@@ -365,7 +366,7 @@ impl Watch {
         };
         let line = self.control.policy().levels.optimise.enter * limit as f64;
         self.line_ahead = LeakWatch::reaches(&verdict, reading.held, line);
-        self.limit_ahead = LeakWatch::reaches_limit(&verdict, now);
+        self.limit_ahead = self.leak.reaches_limit(&verdict);
         self.is_tidal = LeakWatch::is_tidal(&verdict);
         *lock(&self.shared.leak) = verdict;
         if let Some(news) = self.leak.news(&verdict) {

@@ -95,8 +95,10 @@ pub struct Detector {
     suspect: Option<Suspect>,
     /// The last samples, a little smoothed.
     recent: f64,
-    /// From the last sample but one to the last.
-    step: f64,
+    /// The last two distances of samples.
+    steps: [f64; 2],
+    /// What else takes of the limit, in the samples' unit.
+    beside: f64,
     verdict: Verdict,
 }
 
@@ -124,7 +126,8 @@ impl Detector {
             has_judged: false,
             suspect: None,
             recent: 0.0,
-            step: 0.0,
+            steps: [0.0; 2],
+            beside: 0.0,
             verdict: Verdict::default(),
         }
     }
@@ -153,9 +156,11 @@ impl Detector {
         }
         let best = self.best(whole, limit);
         // One look after a gap says no more than any other.
-        let most = LONGEST_STEP * self.history.interval().max(self.step);
-        self.step = before.map_or(0.0, |before| last.seconds - before.seconds);
-        let passed = self.step.min(most);
+        let [step, before_it] = self.steps;
+        let most = LONGEST_STEP * self.history.interval().max(step.min(before_it));
+        let passed = before.map_or(0.0, |before| last.seconds - before.seconds);
+        self.steps = [passed, step];
+        let passed = passed.min(most);
         self.recent = match before {
             Some(_) => self.recent + 0.4 * (last.bytes - self.recent),
             None => last.bytes,
@@ -163,6 +168,11 @@ impl Detector {
         self.believe(best, last.seconds, passed);
         self.verdict = self.judge(best, whole, limit);
         self.has_judged |= self.verdict.judgement != Judgement::Insufficient;
+    }
+
+    /// So much of the limit is taken by what is not in the series: it has that much less of a way to go.
+    pub(crate) fn set_beside(&mut self, beside: f64) {
+        self.beside = beside;
     }
 
     /// What is to be said about the series so far. Costs nothing: it was made with the last sample.
@@ -327,7 +337,7 @@ impl Detector {
         // What ends a program is a peak, and not the middle of what swings, nor its floor. And what
         // curves up, or has just jumped, stands above the line.
         let peak = finding.above + if has_fallen { self.recent } else { line };
-        let room = (limit - peak.max(self.recent)).max(0.0);
+        let room = (limit - self.beside - peak.max(self.recent)).max(0.0);
         let after = |slope_per_hour: f64| -> Option<f64> {
             let slope = slope_per_hour / 3_600.0;
             if slope <= 0.0 {

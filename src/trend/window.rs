@@ -283,7 +283,8 @@ impl Window {
         let growth = (line.slope * span).max(f64::MIN_POSITIVE);
         let jumps = largest_jumps(smooth);
         let jump = jumps[0].1 / growth;
-        if jump > JUMPED && cycle.is_none() {
+        let has_jumped = jump > JUMPED && cycle.is_none();
+        if has_jumped {
             let beside = Beside {
                 jump: Some(jumps[0].0),
                 ..Beside::default()
@@ -295,9 +296,9 @@ impl Window {
             Channel::Mean => &mean,
             Channel::Seasonal => smooth,
         };
-        // The last low watermark is older than the last point.
+        // The last low watermark is older than the last point. A jump is fitted to the means.
         let end = match channel {
-            Channel::Floor => floors.t[floors.n - 1],
+            Channel::Floor if !has_jumped => floors.t[floors.n - 1],
             _ => mean.t[mean.n - 1],
         };
         // Few low watermarks, or few cycles, show no course; what they were taken from does.

@@ -11,7 +11,7 @@
 pub(crate) mod ctl;
 
 use self::ctl::{ALL_ARENAS, Path};
-use once_cell::race::OnceBox;
+use once_cell::sync::OnceCell;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -297,13 +297,8 @@ struct ArenaPaths {
 
 impl Paths {
     fn get() -> Result<&'static Paths, JemallocError> {
-        // Who comes while another thread translates does so too, and waits for nobody: in the child of a
-        // fork that thread is not there.
-        static PATHS: OnceBox<Paths> = OnceBox::new();
-        PATHS.get_or_try_init(|| {
-            let paths = Paths::translate().map_err(refused("stats"))?;
-            Ok(crate::allocator::scope::unseen(|| Box::new(paths)))
-        })
+        static PATHS: OnceCell<Paths> = OnceCell::new();
+        PATHS.get_or_try_init(|| Paths::translate().map_err(refused("stats")))
     }
 
     fn translate() -> Result<Paths, Error> {

@@ -90,6 +90,8 @@ pub(super) struct Growth {
     near: Series,
     /// A minute and more.
     far: Series,
+    /// It was begun anew: the first seconds after a stop are not taken for a minute.
+    was_stopped: bool,
 }
 
 impl Growth {
@@ -99,6 +101,7 @@ impl Growth {
             rates: [0.0; 2],
             near: Series::new(NEAR_INTERVAL - LEAST_STEP),
             far: Series::new(interval.max(Duration::from_secs(1))),
+            was_stopped: false,
         }
     }
 
@@ -116,6 +119,7 @@ impl Growth {
         if self.far.get().last().is_some_and(asleep) {
             // The program was stopped: what was before tells nothing of the rate by now.
             (self.near.length, self.far.length) = (0, 0);
+            self.was_stopped = true;
         }
         self.near.see(sample);
         self.far.see(sample);
@@ -166,6 +170,8 @@ impl Growth {
         let last = self.last?;
         let series = if self.far.length >= FEWEST {
             &self.far
+        } else if self.was_stopped {
+            return None;
         } else {
             &self.near
         };
@@ -354,6 +360,11 @@ mod tests {
         }
         let left = growth.long_time_left(bytes + 50_000).unwrap();
         assert!((49..=51).contains(&left.as_secs()), "{left:?}");
+        // Nor are the first seconds after another one taken for a minute.
+        for step in 0..100 {
+            growth.see(ms(9_000_000 + step * 50), bytes + 100 * step);
+            assert_eq!(growth.long_time_left(bytes + 50_000), None, "{step}");
+        }
     }
 
     #[test]

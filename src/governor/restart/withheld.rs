@@ -39,7 +39,7 @@ pub enum Withheld {
         /// Where the restart level begins.
         line_bytes: u64,
     },
-    /// At the present rate the limit is far away.
+    /// At the present rate the limit is far away, and no leak that has lasted brings it nearer.
     TimeRemains {
         /// That far; `None` when nothing grows.
         seconds: Option<u64>,

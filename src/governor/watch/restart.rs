@@ -116,7 +116,7 @@ impl Watch {
         }
         self.shared.draining.end();
         self.shared.draining_now.store(false, Ordering::Release);
-        // Told each time: who has stopped to accept for it begins again.
+        // The latter each time: who has stopped to accept for it begins again.
         match error {
             RestartError::Ending => self.withhold(Withheld::Ending),
             RestartError::NotConfigured => self.tell_withheld(Withheld::PolicyChanged),
