@@ -398,12 +398,12 @@ fn a_gap_does_not_wipe_a_leak_out() {
 fn the_limit_is_reached_when_the_peaks_reach_it() {
     const MIB: f64 = 1_048_576.0;
     // Teeth of ten minutes and 300 MiB, over a leak of 20 MiB an hour: at 600 of 800 after ten hours.
-    let series = (0..1_200).map(|step| {
-        let seconds = f64::from(step) * 30.0;
+    let series = (0..600).map(|step| {
+        let seconds = f64::from(step) * 60.0;
         let tooth = 300.0 * (seconds / 600.0).fract();
         sample(seconds, (100.0 + seconds / 180.0 + tooth) * MIB)
     });
-    let verdict = follow(30.0, series, Some(800.0 * MIB));
+    let verdict = follow(60.0, series, Some(800.0 * MIB));
     assert!(verdict.is_leak(), "{verdict:?}");
     let hours = verdict.seconds_to_limit().unwrap() / 3_600.0;
     assert!((9.0..11.5).contains(&hours), "{hours} h: {verdict:?}");
@@ -414,14 +414,14 @@ fn what_grows_ever_faster_has_no_time_left_at_the_limit() {
     const MIB: f64 = 1_048_576.0;
     let bytes = |seconds: f64| (200.0 + 10.0 * (seconds / 4_320.0).exp()) * MIB;
     let until = |limit: f64| {
-        let series = (0..=720).map(|step| f64::from(step) * 30.0);
+        let series = (0..=360).map(|step| f64::from(step) * 60.0);
         let series = series.map(|seconds| sample(seconds, bytes(seconds)));
-        let verdict = follow(30.0, series, Some(limit));
+        let verdict = follow(60.0, series, Some(limit));
         assert_eq!(verdict.pattern, Pattern::Exponential, "{verdict:?}");
         verdict.seconds_to_limit().unwrap()
     };
-    let end = 720.0 * 30.0;
-    assert!(until(bytes(end)) < 60.0);
+    let end = 360.0 * 60.0;
+    assert!(until(bytes(end)) < 120.0);
     let ten_minutes = until(bytes(end + 600.0));
     assert!((500.0..720.0).contains(&ten_minutes), "{ten_minutes}");
 }
@@ -475,17 +475,17 @@ fn a_leak_that_begins_late_beside_a_short_cycle_is_dated_rightly() {
     assert!((140.0..175.0).contains(&since), "{since}: {verdict:?}");
 }
 
-/// Most samples are of an hour of samples a second, and the leak is in the minutes after it.
+/// Most samples are a second apart, and the leak is in the minutes after them.
 #[test]
 fn samples_that_come_less_often_by_now_count_for_their_own_time() {
     let mut detector = Detector::new(1.0, Subject::Recorded);
     let noise = |step: u32| f64::from(step * 7919 % 100) * 1e5;
-    (0..3_600).for_each(|step| detector.push(sample(f64::from(step), 1e9 + noise(step)), None));
+    (0..1_000).for_each(|step| detector.push(sample(f64::from(step), 1e9 + noise(step)), None));
     let mut found = None;
-    for step in 0..1_000 {
+    for step in 0..100 {
         let seconds = f64::from(step) * 60.0;
         detector.push(
-            sample(3_600.0 + seconds, 1e9 + noise(step) + 1e4 * seconds),
+            sample(1_000.0 + seconds, 1e9 + noise(step) + 1e4 * seconds),
             None,
         );
         if detector.verdict().is_leak() {
@@ -493,6 +493,6 @@ fn samples_that_come_less_often_by_now_count_for_their_own_time() {
         }
     }
     // Believed after LONG_SECONDS, and called after a tenth of that more.
-    let minutes = found.expect("a leak");
+    let minutes: f64 = found.expect("a leak");
     assert!(minutes < 60.0, "{minutes}");
 }
