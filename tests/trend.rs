@@ -414,14 +414,14 @@ fn what_grows_ever_faster_has_no_time_left_at_the_limit() {
     const MIB: f64 = 1_048_576.0;
     let bytes = |seconds: f64| (200.0 + 10.0 * (seconds / 4_320.0).exp()) * MIB;
     let until = |limit: f64| {
-        let series = (0..=360).map(|step| f64::from(step) * 60.0);
+        let series = (0..=720).map(|step| f64::from(step) * 30.0);
         let series = series.map(|seconds| sample(seconds, bytes(seconds)));
-        let verdict = follow(60.0, series, Some(limit));
+        let verdict = follow(30.0, series, Some(limit));
         assert_eq!(verdict.pattern, Pattern::Exponential, "{verdict:?}");
         verdict.seconds_to_limit().unwrap()
     };
-    let end = 360.0 * 60.0;
-    assert!(until(bytes(end)) < 120.0);
+    let end = 720.0 * 30.0;
+    assert!(until(bytes(end)) < 60.0);
     let ten_minutes = until(bytes(end + 600.0));
     assert!((500.0..720.0).contains(&ten_minutes), "{ten_minutes}");
 }
