@@ -62,6 +62,26 @@ proptest! {
     }
 }
 
+/// As by an operator, of a cache that was configured away.
+#[test]
+fn a_cache_that_is_switched_on_later_holds_what_it_has_room_for() {
+    for (entries, bytes) in [(0, 1 << 20), (100, 0), (0, 0)] {
+        let cache = PressureCache::builder("later")
+            .entries(entries)
+            .bytes(bytes)
+            .weigh_by(|_: &u64, size: &u64| *size)
+            .shards(1)
+            .build()
+            .unwrap();
+        cache.insert(1, 300);
+        assert_eq!(cache.get(&1), None);
+        cache.set_entries(100).unwrap();
+        cache.set_bytes(1 << 20).unwrap();
+        (0..100).for_each(|key| cache.insert(key, 300));
+        assert_eq!(cache.statistics().entries, 100, "{entries} and {bytes}");
+    }
+}
+
 #[test]
 fn no_limit_is_exceeded_by_many_threads() {
     let cache = PressureCache::builder("many")

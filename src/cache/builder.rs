@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Entries that a cache limited by bytes alone is taken to hold, for the number of its shards and
-/// what it remembers of keys that have left: as if each had 1 KiB.
-const TYPICAL_ENTRY: u64 = 1024;
+/// what it remembers of keys that have left: as if each had 1 KiB. And what each counts for at the least in one
+/// of both limits of which one was 0 at first.
+pub(super) const TYPICAL_ENTRY: u64 = 1024;
 
 /// What a level leaves of a capacity.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +146,8 @@ where
     }
 
     /// At most so many bytes, as [`weigh`](Self::weigh) counts them. With [`entries`](Self::entries)
-    /// both hold; each entry then counts for at least bytes ÷ entries. With 0 it holds nothing.
+    /// both hold; each entry then counts for at least bytes ÷ entries, as they are here. With 0 it holds
+    /// nothing, and when that is raised each entry counts for at least 1 KiB.
     ///
     /// An entry of more than 97 % of a shard's part is not let in: whoever makes it gets it, and the
     /// next makes it anew.

@@ -122,6 +122,9 @@ where
     /// Holds at most so many entries from now on; what is over is evicted before it comes back. Under a
     /// level its share holds for the new limit.
     ///
+    /// Where bytes are limited too, an entry goes on to count for at least bytes ÷ entries as they were
+    /// [built](crate::cache::CacheBuilder::bytes): more entries alone then make room for no more.
+    ///
     /// A cache keeps its shards: one that was built for many entries and has fewer than one for each
     /// shard holds nothing. A table that has held nothing at all forgets which keys it evicted lately,
     /// and learns no more of them.

@@ -1,7 +1,7 @@
 //! The cache itself.
 
 use super::base::{Entry, Plan, Table, Unit, largest, table};
-use super::builder::{CacheBuilder, Shares};
+use super::builder::{CacheBuilder, Shares, TYPICAL_ENTRY};
 use super::capacity::{Capacity, Limits};
 use super::clock::Clock;
 use super::due::Due;
@@ -93,7 +93,9 @@ where
         clock: Clock,
     ) -> Arc<PressureCache<K, V>> {
         let unit = match (limits.bytes, limits.entries) {
-            (Some(bytes), Some(entries)) => Unit::bytes(bytes.checked_div(entries).unwrap_or(1)),
+            // One that is switched on later is reckoned to hold what caches usually do.
+            (Some(0), Some(_)) | (Some(_), Some(0)) => Unit::bytes(TYPICAL_ENTRY),
+            (Some(bytes), Some(entries)) => Unit::bytes(bytes / entries),
             (Some(_), None) => Unit::bytes(1),
             (None, _) => Unit::ENTRIES,
         };

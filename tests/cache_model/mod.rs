@@ -97,7 +97,12 @@ pub fn run(settings: Settings, steps: impl IntoIterator<Item = Step>) {
         last: HashMap::new(),
         kept: HashSet::new(),
         // The cache rounds it down, and an entry that is as light weighs that.
-        least: (settings.bytes * scale / settings.entries.max(1)) as f64,
+        least: match (settings.bytes * scale).checked_div(settings.entries) {
+            None => 1_024.0,
+            Some(_) if settings.bytes == 0 => 1_024.0,
+            Some(0) => 1.0,
+            Some(least) => least as f64,
+        },
         hits: 0,
         misses: 0,
     };
