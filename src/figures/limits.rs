@@ -194,13 +194,13 @@ impl LimitReader {
         let groups = small_file::read_if_there(&self.groups_path, &mut buffer)?;
         let groups = groups.unwrap_or_default().to_vec();
         let mounts_path = self.roots.proc().join("self/mountinfo");
-        let mounts = match std::fs::read(&mounts_path) {
-            // `self` is the main thread: one that has ended sees no mounts, and the calling thread does.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+        // `self` is the main thread: one that has ended sees no mounts, and the calling thread does.
+        let mounts = std::fs::read(&mounts_path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => {
                 std::fs::read(self.roots.proc().join("thread-self/mountinfo"))
             }
-            read => read,
-        };
+            _ => Err(error),
+        });
         let mounts = match mounts {
             Ok(mounts) => mounts,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
