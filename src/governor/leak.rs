@@ -5,6 +5,7 @@
 //! an event when it changes.
 
 use super::ledger::Held;
+use super::running::Running;
 use crate::trend::{Detector, Judgement, Pattern, Sample, Severity, Subject, Verdict};
 use crate::units::Bytes;
 use std::fmt;
@@ -92,54 +93,14 @@ pub(super) struct LeakWatch {
     detector: Detector,
     subject: Subject,
     interval: Duration,
+    /// When the last sample was taken.
     last: Option<Duration>,
-    awake: Awake,
     beside: Beside,
-    /// The most that was held, and when, by that clock.
+    /// The most that was held, and when, while the program ran.
     high: (u64, f64),
     /// For how long a leak has lasted, and since when it has held no more than before, while the program ran.
     lasted: Option<(Duration, Duration)>,
     news: Option<(Judgement, Severity)>,
-}
-
-/// The time in which the program ran: one that is stopped (`SIGSTOP`, a frozen group) neither looks nor
-/// grows, and a gap in the series would tell of a growth that has paused.
-#[derive(Default)]
-struct Awake {
-    last: Duration,
-    /// The last times at which it woke, by this clock, and what it had slept by then in all, in seconds;
-    /// the oldest first.
-    woke: [(f64, f64); 8],
-    /// What it had slept by the last of those that are forgotten.
-    forgotten: f64,
-}
-
-/// From so many intervals on, and from this time on, a look that did not come is not a late one.
-const ASLEEP: u32 = 8;
-const LATEST: Duration = Duration::from_secs(10);
-
-impl Awake {
-    fn slept(&self) -> f64 {
-        self.woke[self.woke.len() - 1].1
-    }
-
-    /// This clock's time of a look.
-    fn see(&mut self, at: Duration, interval: Duration) -> Duration {
-        let gap = at.saturating_sub(std::mem::replace(&mut self.last, at));
-        if gap >= LATEST.max(ASLEEP * interval) && at > gap {
-            let slept = self.slept() + gap.saturating_sub(interval).as_secs_f64();
-            self.forgotten = self.woke[0].1;
-            self.woke.rotate_left(1);
-            self.woke[self.woke.len() - 1] = (at.as_secs_f64() - slept, slept);
-        }
-        at.saturating_sub(Duration::from_secs_f64(self.slept()))
-    }
-
-    /// The uptime at a time of this clock, in seconds.
-    fn uptime(&self, seconds: f64) -> f64 {
-        let before = self.woke.iter().rev().find(|(woke, _)| *woke <= seconds);
-        seconds + before.map_or(self.forgotten, |(_, slept)| *slept)
-    }
 }
 
 /// What is resident beside the live heap and stays there: the least of the last looks, because free pages
@@ -171,7 +132,6 @@ impl LeakWatch {
             subject,
             interval,
             last: None,
-            awake: Awake::default(),
             beside: Beside::new(),
             high: (0, 0.0),
             lasted: None,
@@ -184,20 +144,16 @@ impl LeakWatch {
         self.subject == Subject::Resident
     }
 
-    /// The program runs now: to be called at every round of the monitor's, whatever it is at.
-    pub(super) fn runs(&mut self, at: Duration) {
-        self.awake.see(at, self.interval);
-    }
-
     /// Takes a look in, if the interval since the last is over, and answers the verdict on all. The
     /// blocks are the live heap's.
     pub(super) fn see(
         &mut self,
-        at: Duration,
+        running: &Running,
         held: Held,
         blocks: u64,
         limit: u64,
     ) -> Option<Verdict> {
+        let at = running.now();
         if self.last.is_some_and(|last| at < last + self.interval) {
             return None;
         }
@@ -206,7 +162,7 @@ impl LeakWatch {
             Subject::Heap => (held.heap_bytes, Some(blocks as f64)),
             _ => (held.resident_bytes, None),
         };
-        let now = self.awake.see(at, self.interval).as_secs_f64();
+        let now = at.as_secs_f64();
         let sample = Sample {
             seconds: now,
             bytes: bytes as f64,
@@ -222,7 +178,7 @@ impl LeakWatch {
         }
         let ago = |then| Duration::try_from_secs_f64(now - then).ok();
         self.lasted = verdict.since.and_then(ago).zip(ago(self.high.1));
-        verdict.since = verdict.since.map(|since| self.awake.uptime(since));
+        verdict.since = verdict.since.map(|since| running.uptime(since));
         Some(verdict)
     }
 
@@ -291,19 +247,27 @@ mod tests {
         (mixed ^ (mixed >> 31)) % 100 * 1024
     }
 
+    fn looking(interval: u64) -> (LeakWatch, Running) {
+        let interval = Duration::from_secs(interval);
+        (
+            LeakWatch::new(interval, Subject::Heap),
+            Running::new(interval),
+        )
+    }
+
     fn watch(bytes: impl Fn(u64) -> u64, looks: u64) -> (Verdict, Vec<LeakNews>) {
-        let mut watch = LeakWatch::new(Duration::from_secs(1), Subject::Heap);
+        let (mut watch, mut running) = looking(1);
         let (mut verdict, mut news) = (Verdict::default(), Vec::new());
         for look in 0..looks {
             // Between two intervals nothing is taken in.
             for part in [0, 400] {
-                let at = Duration::from_millis(look * 1000 + part);
+                running.see(Duration::from_millis(look * 1000 + part));
                 let heap_bytes = bytes(look);
                 let held = Held {
                     heap_bytes,
                     resident_bytes: heap_bytes,
                 };
-                let seen = watch.see(at, held, heap_bytes / 64, 256 * MIB);
+                let seen = watch.see(&running, held, heap_bytes / 64, 256 * MIB);
                 assert_eq!(seen.is_some(), part == 0);
                 if let Some(seen) = seen {
                     verdict = seen;
@@ -338,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_resident_beside_the_heap_takes_of_its_room() {
-        let mut watch = LeakWatch::new(Duration::from_secs(1), Subject::Heap);
+        let (mut watch, mut running) = looking(1);
         let mut left = None;
         for look in 0..=300 {
             let heap_bytes = 20 * MIB + look * MIB / 4 + noise(look);
@@ -346,7 +310,8 @@ mod tests {
                 heap_bytes,
                 resident_bytes: heap_bytes + 150 * MIB,
             };
-            let seen = watch.see(Duration::from_secs(look), held, heap_bytes / 64, 256 * MIB);
+            running.see(Duration::from_secs(look));
+            let seen = watch.see(&running, held, heap_bytes / 64, 256 * MIB);
             left = seen.unwrap().seconds_to_limit();
         }
         // 11 MiB.
@@ -357,14 +322,16 @@ mod tests {
     /// Grows for two hours, and is full then.
     #[test]
     fn only_a_leak_that_has_lasted_and_goes_on_counts_for_the_restart() {
-        let mut watch = LeakWatch::new(Duration::from_secs(30), Subject::Heap);
+        let (mut watch, mut running) = looking(30);
         let mut see = |seconds: u64, bytes: u64| {
             let held = Held {
                 heap_bytes: bytes,
                 resident_bytes: bytes,
             };
-            let at = Duration::from_secs(seconds);
-            let verdict = watch.see(at, held, bytes / 64, 1_000_000_000).unwrap();
+            running.see(Duration::from_secs(seconds));
+            let verdict = watch
+                .see(&running, held, bytes / 64, 1_000_000_000)
+                .unwrap();
             (verdict, watch.reaches_limit(&verdict))
         };
         let mut last = None;
@@ -437,15 +404,16 @@ mod tests {
 
     #[test]
     fn a_program_that_was_stopped_leaks_as_before() {
-        let mut watch = LeakWatch::new(Duration::from_secs(30), Subject::Heap);
+        let (mut watch, mut running) = looking(30);
         let mut see = |seconds: u64, ran: u64| {
             let heap_bytes = 1_000_000_000 + 10_000 * ran;
             let held = Held {
                 heap_bytes,
                 resident_bytes: heap_bytes,
             };
-            let at = Duration::from_secs(seconds);
-            watch.see(at, held, heap_bytes / 64, 4_000_000_000).unwrap()
+            running.see(Duration::from_secs(seconds));
+            let seen = watch.see(&running, held, heap_bytes / 64, 4_000_000_000);
+            seen.unwrap()
         };
         let before = (0..=240).map(|step| see(30 * step, 30 * step)).last();
         assert!(before.unwrap().is_leak(), "{before:?}");
@@ -456,16 +424,6 @@ mod tests {
             assert!(verdict.is_leak(), "{step}: {verdict:?}");
             assert!(verdict.since.unwrap() < 3_600.0, "{verdict:?}");
         }
-        // What begins after it is dated by the uptime.
-        let mut awake = Awake::default();
-        let interval = Duration::from_secs(30);
-        for seconds in [0, 30, 60, 3_660, 3_690] {
-            awake.see(Duration::from_secs(seconds), interval);
-        }
-        assert_eq!(
-            [0.0, 60.0, 90.0, 120.0].map(|at| awake.uptime(at)),
-            [0.0, 60.0, 3_660.0, 3_690.0]
-        );
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod options;
 mod owed;
 mod policy;
 mod restart;
+mod running;
 mod shared;
 mod statistics;
 mod status;

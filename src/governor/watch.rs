@@ -30,6 +30,7 @@ use super::lock::lock;
 use super::owed::Owed;
 use super::policy::Policy;
 use super::restart::{Image, State, Withheld, unix_seconds};
+use super::running::Running;
 use super::shared::Shared;
 use super::status::Times;
 use super::worker::{Job, Outcome, Round};
@@ -85,6 +86,7 @@ pub(super) struct Watch {
     /// Since then a round that is due finds no room in its line.
     full_since: Option<Duration>,
     drill: Option<(Drill, Duration)>,
+    running: Running,
     leak: LeakWatch,
     /// When a leak reaches the lowest line.
     line_ahead: Option<Duration>,
@@ -144,6 +146,7 @@ impl Watch {
             state,
             image,
             slices: None,
+            running: Running::new(settings.plan.interval),
             control: Control::new(settings.plan),
             settings,
             owed: Owed::default(),
@@ -279,7 +282,7 @@ impl Watch {
     }
 
     fn read(&mut self) -> Reading {
-        self.leak.runs(self.shared.uptime());
+        self.running.see(self.shared.uptime());
         let total_before = total::now();
         let heap = heap();
         let process = ProcessFigures::read(&self.settings.roots).ok();
@@ -326,6 +329,7 @@ impl Watch {
         self.drill = self.drill.filter(|&(_, until)| now < until);
         let sight = Sight {
             now,
+            ran: self.running.now(),
             held: reading.held,
             limit: self.limit.bytes,
             drill: self.drill.map(|(drill, _)| Drilled {
@@ -359,9 +363,11 @@ impl Watch {
         if self.resident_unreadable && self.leak.is_of_resident() {
             return;
         }
-        let now = self.shared.uptime();
         let limit = self.limit.bytes;
-        let Some(verdict) = self.leak.see(now, reading.held, reading.blocks, limit) else {
+        let seen = self
+            .leak
+            .see(&self.running, reading.held, reading.blocks, limit);
+        let Some(verdict) = seen else {
             return;
         };
         let line = self.control.policy().levels.optimise.enter * limit as f64;

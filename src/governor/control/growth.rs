@@ -28,9 +28,6 @@ struct Sample {
     bytes: u64,
 }
 
-/// A sample that comes so many steps of the longer series after its last comes after a stop.
-const ASLEEP: u32 = 30;
-
 /// A minute and a little at one a second.
 const MOST_SAMPLES: usize = 72;
 
@@ -90,8 +87,6 @@ pub(super) struct Growth {
     near: Series,
     /// A minute and more.
     far: Series,
-    /// It was begun anew: the first seconds after a stop are not taken for a minute.
-    was_stopped: bool,
 }
 
 impl Growth {
@@ -101,10 +96,10 @@ impl Growth {
             rates: [0.0; 2],
             near: Series::new(NEAR_INTERVAL - LEAST_STEP),
             far: Series::new(interval.max(Duration::from_secs(1))),
-            was_stopped: false,
         }
     }
 
+    /// At a time in which the program ran.
     pub(super) fn see(&mut self, at: Duration, bytes: u64) {
         let sample = Sample { at, bytes };
         match self.last {
@@ -114,12 +109,6 @@ impl Growth {
                 self.last = Some(sample);
             }
             None => self.last = Some(sample),
-        }
-        let asleep = |last: &Sample| at > last.at + ASLEEP * self.far.step;
-        if self.far.get().last().is_some_and(asleep) {
-            // The program was stopped: what was before tells nothing of the rate by now.
-            (self.near.length, self.far.length) = (0, 0);
-            self.was_stopped = true;
         }
         self.near.see(sample);
         self.far.see(sample);
@@ -170,8 +159,6 @@ impl Growth {
         let last = self.last?;
         let series = if self.far.length >= FEWEST {
             &self.far
-        } else if self.was_stopped {
-            return None;
         } else {
             &self.near
         };
@@ -273,6 +260,7 @@ fn least_squares(samples: &[Sample]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::governor::running::Running;
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -351,19 +339,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_a_stop_is_not_counted_into_the_rate() {
-        let mut growth = Growth::new(ms(1000));
+    fn a_stop_of_the_program_is_no_pause_of_its_growth() {
+        let (mut growth, mut running) = (Growth::new(ms(1000)), Running::new(ms(1000)));
         let mut bytes = 100_000;
-        for second in (0..36).chain(3_636..3_673) {
+        for second in (0..100).chain(3_700..3_800) {
             bytes += 1_000;
-            growth.see(ms(second * 1000), bytes);
-        }
-        let left = growth.long_time_left(bytes + 50_000).unwrap();
-        assert!((49..=51).contains(&left.as_secs()), "{left:?}");
-        // Nor are the first seconds after another one taken for a minute.
-        for step in 0..100 {
-            growth.see(ms(9_000_000 + step * 50), bytes + 100 * step);
-            assert_eq!(growth.long_time_left(bytes + 50_000), None, "{step}");
+            running.see(ms(second * 1000));
+            growth.see(running.now(), bytes);
+            if second >= 20 {
+                let left = growth.long_time_left(bytes + 50_000).unwrap();
+                assert!((49..=51).contains(&left.as_secs()), "{second}: {left:?}");
+            }
         }
     }
 

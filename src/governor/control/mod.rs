@@ -90,6 +90,8 @@ pub(super) struct Past<'a> {
 pub(super) struct Sight {
     /// Since the monitor started; never goes back.
     pub(super) now: Duration,
+    /// How much of that the program ran.
+    pub(super) ran: Duration,
     pub(super) held: Held,
     pub(super) limit: u64,
     /// A pressure that a drill makes up.
@@ -234,7 +236,7 @@ impl Control {
     pub(super) fn see(&mut self, sight: &Sight, past: &Past<'_>) -> Orders {
         let now = sight.now;
         let most = sight.held.heap_bytes.max(sight.held.resident_bytes);
-        self.growth.see(now, most);
+        self.growth.see(sight.ran, most);
         let started = self.start.see(now, most, sight.limit);
         let pressure = self.pressure(sight);
         let value = pressure.value();

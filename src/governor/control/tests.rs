@@ -67,6 +67,7 @@ impl Simulation {
         self.looks += 1;
         let sight = Sight {
             now: self.now,
+            ran: self.now,
             held: Held {
                 heap_bytes: bytes,
                 resident_bytes: bytes,
