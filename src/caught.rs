@@ -1,7 +1,7 @@
 //! Runs code of the program's where its panic must not come through: on a thread of ours, or in the middle of
 //! something.
 
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "batch", feature = "cache"))]
 use std::any::Any;
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ pub(crate) fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// As [`caught`]; but what the first panic carries is kept, to be told when all is done.
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "batch", feature = "cache"))]
 pub(crate) fn kept<R>(
     first: &mut Option<Box<dyn Any + Send>>,
     run: impl FnOnce() -> R,

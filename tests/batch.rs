@@ -1130,3 +1130,52 @@ fn what_was_freed_is_given_back() {
     assert!(left_by(Purge::Never) >= 48 * MIB);
     assert!(left_by(Purge::WhenPausing) <= 16 * MIB);
 }
+
+#[test]
+#[cfg(panic = "unwind")]
+fn a_waker_that_panics_keeps_nobody_from_a_grant() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("broken waker");
+        }
+    }
+    struct Counts(AtomicU64);
+    impl std::task::Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    // Also while the holder of the permit unwinds, where a second panic would end the process.
+    for unwinds in [false, true] {
+        let budget = Budget::new(2).unwrap();
+        let held = budget.try_acquire(2).unwrap();
+        let counts = Arc::new(Counts(AtomicU64::new(0)));
+        let wakers: [Waker; 2] = [Arc::new(Panics).into(), Arc::clone(&counts).into()];
+        let mut waiting = wakers.each_ref().map(|waker| {
+            let mut waiting = Box::pin(budget.acquire(1));
+            let polled = waiting.as_mut().poll(&mut Context::from_waker(waker));
+            assert!(polled.is_pending());
+            waiting
+        });
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _held = held;
+            if unwinds {
+                panic!("the holder");
+            }
+        }));
+        let told = ended.unwrap_err().downcast_ref::<&str>().copied();
+        let first = if unwinds {
+            "the holder"
+        } else {
+            "broken waker"
+        };
+        assert_eq!(told, Some(first));
+        assert_eq!(counts.0.load(Ordering::SeqCst), 1);
+        assert_eq!((budget.waiting(), budget.free()), (0, 0));
+        let mut noop = Context::from_waker(Waker::noop());
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().poll(&mut noop).is_ready());
+        }
+    }
+}

@@ -881,6 +881,72 @@ fn a_value_that_panics_when_it_is_dropped_does_not_keep_others_from_being_swept(
     assert_eq!(bombs.statistics().evictions.expired, 1);
 }
 
+/// Whatever takes them out comes to its end, and counts what it took.
+#[test]
+#[cfg(panic = "unwind")]
+fn values_that_panic_when_they_are_dropped_leave_a_cache_that_counts() {
+    let cache = || {
+        let built = PressureCache::builder("bombs").entries(4_000).build();
+        let cache = built.unwrap();
+        for number in 0..2_000 {
+            cache.insert(number, Arc::new(Bomb));
+        }
+        assert_eq!(cache.statistics().entries, 2_000);
+        cache
+    };
+    let gone = |cache: &PressureCache<u64, Arc<Bomb>>| {
+        let statistics = cache.statistics();
+        assert_eq!((statistics.entries, statistics.bytes), (0, 0));
+        statistics.evictions
+    };
+
+    let taken = cache();
+    assert_eq!(taken.invalidate_if(|_, _| true), 2_000);
+    assert_eq!(gone(&taken).removed, 2_000);
+
+    let cleared = cache();
+    cleared.clear();
+    assert_eq!(gone(&cleared).removed, 2_000);
+
+    let shrunk = cache();
+    shrunk.set_entries(2_000).unwrap();
+    shrunk.shrink(Level::Critical);
+    let held = shrunk.statistics().entries;
+    assert!((1..=1_000).contains(&held), "{held}");
+    shrunk.free_bytes(1);
+    assert!(shrunk.statistics().entries < held);
+    // And up to its limit again.
+    shrunk.shrink(Level::Normal);
+    for number in 0..10_000 {
+        shrunk.insert(number, Arc::new(Bomb));
+    }
+    let full = shrunk.statistics().entries;
+    assert!((1_500..=2_000).contains(&full), "{full}");
+
+    let expired = PressureCache::builder("expired")
+        .entries(4_000)
+        .ttl(Duration::from_millis(20))
+        .build()
+        .unwrap();
+    for number in 0..51 {
+        expired.insert(number, Arc::new(Bomb));
+    }
+    let begun = Instant::now();
+    while gone_by_time(&expired) < 51 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{expired:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(gone(&expired).expired, 51);
+    for cache in [taken, cleared, shrunk, expired] {
+        drop(cache);
+    }
+}
+
+#[cfg(panic = "unwind")]
+fn gone_by_time(cache: &PressureCache<u64, Arc<Bomb>>) -> u64 {
+    cache.statistics().evictions.expired
+}
+
 #[test]
 fn a_cache_that_is_dropped_while_it_shrinks_is_dropped_after() {
     let freed = Arc::new(AtomicU64::new(0));

@@ -23,10 +23,12 @@
 
 use super::stamp::{Stamp, Weight};
 use super::statistics::{Cause, Counters, Gone};
+use crate::caught::caught;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::mem::{needs_drop, size_of};
+use std::mem::{ManuallyDrop, needs_drop, size_of};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Of weights to bytes or entries.
@@ -64,7 +66,7 @@ pub(super) type Table<K, V> =
 /// A value with its time and its weight.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<V> {
-    pub(super) value: V,
+    pub(super) value: Held<V>,
     pub(super) stamp: Stamp,
 }
 
@@ -79,6 +81,53 @@ impl<V> Entry<V> {
     pub(super) fn bytes(&self) -> u64 {
         self.stamp.weight().bytes()
     }
+}
+
+/// A value as the table has it: a panic of its drop ends here, with a line in the log. One that came through
+/// the table would leave what it was about to take out next counted as gone, or a shard at its old size.
+#[derive(Clone, Debug)]
+pub(super) struct Held<V>(ManuallyDrop<V>);
+
+impl<V> Held<V> {
+    #[inline]
+    pub(super) fn new(value: V) -> Held<V> {
+        Held(ManuallyDrop::new(value))
+    }
+
+    #[inline]
+    pub(super) fn into_inner(self) -> V {
+        let mut held = ManuallyDrop::new(self);
+        // SAFETY: `held` is neither used nor dropped after it.
+        unsafe { ManuallyDrop::take(&mut held.0) }
+    }
+}
+
+impl<V> Deref for Held<V> {
+    type Target = V;
+
+    #[inline]
+    fn deref(&self) -> &V {
+        &self.0
+    }
+}
+
+impl<V> Drop for Held<V> {
+    #[inline]
+    fn drop(&mut self) {
+        if needs_drop::<V>() {
+            // SAFETY: nothing uses the value after its holder's drop, which comes once: `into_inner` prevents it.
+            let dropped = caught(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+            if dropped.is_none() {
+                tell();
+            }
+        }
+    }
+}
+
+#[cold]
+fn tell() {
+    // Who takes the log is the program's too.
+    caught(|| tracing::error!("a value panicked while a cache dropped it"));
 }
 
 /// What an entry takes in the table itself: key, value, time, weight, the links of its queues, and its

@@ -80,8 +80,7 @@ impl Capacity {
     }
 
     fn lock(&self) -> MutexGuard<'_, Limits> {
-        // Nothing that can panic comes between its two words: a value's drop comes after the lock of
-        // the table, and leaves the limits as they are.
+        // Nothing of the program's runs between its two words; where a key's drop panics, the limits are as set.
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

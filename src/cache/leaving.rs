@@ -33,7 +33,7 @@ where
     {
         let entry = self.take_out(key, Cause::Removed)?;
         let is_live = entry.is_live(|| self.clock.now());
-        is_live.then_some(entry.value)
+        is_live.then(|| entry.value.into_inner())
     }
 
     /// Takes out all entries of which `is_stale` is true, and answers their number. Values that a

@@ -1,6 +1,6 @@
 //! The ways in: values that are handed over, and values that are made by one for many.
 
-use super::base::{Entry, Evicted, slot_bytes};
+use super::base::{Entry, Evicted, Held, slot_bytes};
 use super::due::NEVER;
 use super::flight::{Joined, Locked, Maker};
 use super::pressure_cache::PressureCache;
@@ -200,7 +200,7 @@ where
     /// The value of one that was looked up in vain and is there after all.
     fn joined(&self, entry: Entry<V>) -> V {
         self.counters.joined();
-        entry.value
+        entry.value.into_inner()
     }
 
     /// What is being made of this key may be of the time before it is put in or taken out.
@@ -234,7 +234,10 @@ where
     #[inline(never)]
     fn let_in(&self, key: K, value: V, stamp: Stamp, flights: Option<Locked<'_, K, Entry<V>>>) {
         let mut evicted = Evicted::by_inserting();
-        let entry = Entry { value, stamp };
+        let entry = Entry {
+            value: Held::new(value),
+            stamp,
+        };
         self.table.insert_with_lifecycle(key, entry, &mut evicted);
         if flights.is_none() && self.flights.are_used() {
             self.flights.overtake_all();
@@ -260,7 +263,7 @@ where
         // One that is too heavy is told to those who wait, and not held.
         let let_in = self.capacity.admits(weight.bytes()).then_some(let_in);
         let told = || Entry {
-            value: answer.clone(),
+            value: Held::new(answer.clone()),
             stamp,
         };
         if !maker.land(let_in, told) {

@@ -213,7 +213,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         if entry.is_live(|| self.clock.now()) {
-            return Some(entry.value);
+            return Some(entry.value.into_inner());
         }
         self.take_expired(key);
         None

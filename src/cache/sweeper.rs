@@ -168,7 +168,7 @@ impl State {
     }
 }
 
-/// A value whose drop panics does not end the thread that all caches need.
+/// A key whose drop panics does not end the thread that all caches need.
 fn sweep(cache: &Weak<dyn Sweep>) -> Duration {
     let begun = Instant::now();
     // Its last owner may be this.
@@ -179,7 +179,7 @@ fn sweep(cache: &Weak<dyn Sweep>) -> Duration {
     });
     if swept.is_none() {
         // Who takes the log is the program's too.
-        caught(|| tracing::error!("a value panicked while it was dropped from a cache"));
+        caught(|| tracing::error!("a key panicked while a cache was swept"));
     }
     begun.elapsed()
 }

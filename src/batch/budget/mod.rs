@@ -28,7 +28,7 @@ use self::queue::Queue;
 use super::error::SettingsError;
 #[cfg(not(plimsoll_loom))]
 use crate::waiting::block_on;
-use crate::waiting::{Arc, Mutex, lock};
+use crate::waiting::{Arc, Mutex, lock, wake_all};
 use std::fmt;
 
 /// A budget of bytes, shared by clones of it among tasks and threads.
@@ -164,13 +164,10 @@ impl Budget {
         lock(&self.queue).waiting()
     }
 
-    /// Grants to the front of the queue for as long as it fits. Each is woken without the lock.
+    /// Grants to the front of the queue for as long as it fits. Each is woken without the lock, and no panic
+    /// of a waker keeps the next one from its grant.
     fn grant(&self) {
-        loop {
-            let next = lock(&self.queue).grant_one();
-            let Some(waker) = next else { return };
-            waker.wake();
-        }
+        wake_all(std::iter::from_fn(|| lock(&self.queue).grant_one()));
     }
 
     fn give_back(&self, bytes: u64) {

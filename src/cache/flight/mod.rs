@@ -32,12 +32,10 @@ mod storm;
 mod trial;
 
 use crate::allocator::sync::{AtomicU64, Ordering};
-use crate::caught::kept;
-use crate::waiting::{Arc, Mutex, MutexGuard, lock};
+use crate::waiting::{Arc, Mutex, MutexGuard, lock, wake_all};
 use std::borrow::Borrow;
 use std::future::Future;
 use std::mem::{forget, replace};
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -315,19 +313,6 @@ impl<T> Landing<T> {
         if let State::Waiting(wakers) = state {
             wake_all(wakers.places.into_iter().flatten());
         }
-    }
-}
-
-/// Wakes each, also when waking another panics.
-fn wake_all(wakers: impl Iterator<Item = Waker>) {
-    let mut panicked = None;
-    for waker in wakers {
-        kept(&mut panicked, || waker.wake());
-    }
-    if let Some(panic) = panicked
-        && !std::thread::panicking()
-    {
-        resume_unwind(panic);
     }
 }
 
