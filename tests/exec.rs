@@ -102,6 +102,31 @@ fn descriptors() -> Vec<Option<(u64, u64, i32)>> {
     (0..20).map(of).collect()
 }
 
+/// Whether another process would find the state file in use: a child of this one, which has no part in its
+/// locks.
+fn is_locked(folder: &Path) -> bool {
+    let name = folder
+        .join("state.lock")
+        .into_os_string()
+        .into_encoded_bytes();
+    let name = std::ffi::CString::new(name).unwrap();
+    // SAFETY: the child opens, asks and ends, none of which allocates or takes a lock of the program's.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let mut wanted: libc::flock = std::mem::zeroed();
+            wanted.l_type = libc::F_WRLCK as _;
+            let file = libc::open(name.as_ptr(), libc::O_RDWR);
+            let asked = libc::fcntl(file, libc::F_GETLK, &mut wanted);
+            let is_held = asked == 0 && wanted.l_pid == libc::getppid();
+            libc::_exit(if is_held { 7 } else { 8 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        libc::WEXITSTATUS(status) == 7
+    }
+}
+
 /// The kernel takes no variable as long as this one, and then it takes them all.
 fn fails(folder: &Path) {
     const TOO_LONG: &str = "PLIMSOLL_TEST_TOO_LONG";
@@ -117,6 +142,7 @@ fn fails(folder: &Path) {
         monitor.hand_over(&number.to_string(), socket).unwrap();
     }
     let before = descriptors();
+    assert!(is_locked(folder));
     let _kept = fill(0.96);
     let mut tries = Vec::new();
     let mut waits = 0;
@@ -142,6 +168,8 @@ fn fails(folder: &Path) {
     assert!(waits >= 1);
     // What stood where a socket had to go stands there again.
     assert_eq!(descriptors(), before);
+    // And no other program takes the state file meanwhile.
+    assert!(is_locked(folder));
     File::create(folder.join("mended")).unwrap();
     // SAFETY: likewise.
     unsafe { std::env::remove_var(TOO_LONG) };

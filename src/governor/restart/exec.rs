@@ -77,11 +77,15 @@ impl Image {
     fn execute(&mut self, listeners: &Listeners) -> i32 {
         let code = |error: io::Error| error.raw_os_error().unwrap_or(0);
         self.take_environment(listeners);
+        // Before the sockets go where other threads may have something else: it takes milliseconds.
+        let inherited = Inherited::from_main_thread(self.blocked);
         let moved = match listeners.put_in_place() {
             Ok(moved) => moved,
-            Err(error) => return code(error),
+            Err(error) => {
+                inherited.put_back();
+                return code(error);
+            }
         };
-        let inherited = Inherited::from_main_thread(self.blocked);
         // The program's file may have been replaced or removed since: then the one we run from.
         for program in [self.program.as_c_str(), c"/proc/self/exe"] {
             // SAFETY: program, arguments and variables are NUL-terminated and outlive the call, and
@@ -96,8 +100,8 @@ impl Image {
             }
         }
         let failed = code(io::Error::last_os_error());
-        inherited.put_back();
         moved.undo();
+        inherited.put_back();
         failed
     }
 

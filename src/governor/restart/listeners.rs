@@ -18,6 +18,10 @@ pub(in crate::governor) const MOST: usize = 64;
 #[cfg(unix)]
 const FIRST: i32 = 3;
 
+/// From here on no socket is ever put.
+#[cfg(unix)]
+pub(super) const ABOVE: i32 = FIRST + MOST as i32;
+
 /// Copies of the sockets, and the variables that go with them.
 ///
 /// Every descriptor that a restart needs is made when a socket is added: whoever has none left by

@@ -7,6 +7,8 @@
 
 use super::error::StateError;
 use super::files::{owner_only, suffixed, trusted};
+#[cfg(unix)]
+use crate::governor::restart::listeners::ABOVE;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -64,6 +66,8 @@ fn take(path: &Path, name: &Path) -> Result<File, StateError> {
     );
     let file = options.open(name).map_err(io)?;
     #[cfg(unix)]
+    let file = out_of_the_way(file);
+    #[cfg(unix)]
     {
         use std::os::fd::AsRawFd;
         let wanted = whole_file();
@@ -79,6 +83,21 @@ fn take(path: &Path, name: &Path) -> Result<File, StateError> {
     #[cfg(not(unix))]
     let _ = (path, in_use);
     Ok(file)
+}
+
+/// The same file above all places for sockets. What is closed there to make room for one would take the lock
+/// with it, though it be put back: the lock goes with the first descriptor of the file that is closed.
+///
+/// Where so few descriptors are allowed that there is none above, it stays.
+#[cfg(unix)]
+fn out_of_the_way(file: File) -> File {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    // SAFETY: makes a new descriptor and touches no other.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ABOVE) } {
+        -1 => file,
+        // SAFETY: just made, and nobody else's.
+        descriptor => unsafe { File::from_raw_fd(descriptor) },
+    }
 }
 
 /// A lock of the process, and not of the descriptor: a child that inherits that does not hold it.
