@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Tells a service that leaks to end so long after a restart has begun, and answers how and after
@@ -98,4 +98,65 @@ fn what_the_process_did_before_the_service_does_not_count() {
         .expect("a shell");
     let account = String::from_utf8_lossy(&output.stdout);
     assert!(account.contains("alive after 1 s"), "{account}");
+}
+
+/// Waits for its end, which is to come by itself.
+fn ended(mut service: Child) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(status) = service.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            service.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_service_to_which_nobody_listens_restarts_and_comes_to_its_end() {
+    let data = tothub::filled();
+    let mut service = Command::new(tothub::path())
+        .args(["--scenario", "leak", "--leak-mib-per-second", "100"])
+        .args(["--limit", "256MiB", "--cooldown", "0", "--port", "0"])
+        .args(["--for", "8", "--data"])
+        .arg(data.path())
+        .env("RUST_LOG", "warn")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the service runs");
+    let mut out = BufReader::new(service.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("its first line");
+    drop(out);
+    let mut log = String::new();
+    let mut said = service.stderr.take().expect("piped");
+    said.read_to_string(&mut log).unwrap();
+    let status = ended(service);
+    assert!(status.success(), "{status}: {log}");
+    assert!(log.contains(" restarting "), "{log}");
+}
+
+#[test]
+fn a_request_that_never_ends_keeps_no_service_from_ending() {
+    let data = tothub::filled();
+    let mut service = Command::new(tothub::path())
+        .args(["--port", "0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the service runs");
+    let mut out = BufReader::new(service.stdout.take().expect("piped"));
+    let mut said = String::new();
+    out.read_line(&mut said).expect("its first line");
+    let address = said.trim().rsplit('/').next().unwrap().to_owned();
+    let mut held = TcpStream::connect(address).expect("it listens");
+    held.write_all(b"GET / HT").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    // SAFETY: sends a signal to a child that has not been waited for.
+    unsafe { libc::kill(service.id() as i32, libc::SIGTERM) };
+    assert!(ended(service).success());
+    drop(held);
 }

@@ -4,6 +4,9 @@ use crate::process;
 use plimsoll::{Level, Monitor, RestartRecord};
 use std::fmt::Write;
 
+/// A process whose first restart tells of a monitor that began later than this, in seconds, has had others.
+const BEFORE_THE_MONITOR: u64 = 60;
+
 /// One image of the program, from its start to its restart or to now.
 struct Image {
     seconds: u64,
@@ -39,13 +42,16 @@ pub fn account(monitor: &Monitor) -> String {
     // to fit too, with a second's grace for the rounding of both clocks.
     let started = process::started_unix_seconds().saturating_sub(1);
     let own = std::process::id();
-    let mut images: Vec<Image> = monitor
+    let restarts: Vec<RestartRecord> = monitor
         .restarts()
-        .iter()
+        .into_iter()
         .filter(|restart| restart.process_id == own && restart.at_unix_seconds >= started)
-        .map(Image::from)
         .collect();
-    let restarts = images.len();
+    // So many are remembered, and no more.
+    let is_whole = restarts.first().is_none_or(|first| {
+        first.at_unix_seconds.saturating_sub(first.uptime_seconds) <= started + BEFORE_THE_MONITOR
+    });
+    let mut images: Vec<Image> = restarts.iter().map(Image::from).collect();
     images.push(Image {
         seconds: status.uptime_seconds as u64,
         end: format!("still running: {}", status.level),
@@ -123,7 +129,11 @@ pub fn account(monitor: &Monitor) -> String {
         text,
         "\nalive after {} s: {}, {}, {} given back",
         process::age().as_secs(),
-        counted(restarts as u64, "restart"),
+        format_args!(
+            "{}{}",
+            if is_whole { "" } else { "the last " },
+            counted(restarts.len() as u64, "restart")
+        ),
         counted(actions, "action"),
         mib(given_back)
     );

@@ -3,6 +3,7 @@
 use crate::scenario::{Rates, Scenario};
 use crate::store;
 use crate::values::{bytes, choice, number};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -84,7 +85,12 @@ pub struct Flags {
 
 impl Flags {
     /// `None` when help was asked for.
-    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Flags>, String> {
+    pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Option<Flags>, String> {
+        let words = words.map(|word| {
+            word.into_string()
+                .map_err(|word| format!("`{}` is not UTF-8", word.display()))
+        });
+        let mut words = words.collect::<Result<Vec<_>, _>>()?.into_iter();
         let mut cooldown = None;
         let mut budget = None;
         let mut flags = Flags {

@@ -10,12 +10,6 @@
 //! before the kernel ends it. Ten more scenarios, five leaks and five healthy loads, are there to
 //! be told from each other, and `--record` keeps what the heap did. `--for` counts from the start
 //! of the service, over all restarts, and ends with an account of what happened.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program, not a library"
-)]
-
 mod account;
 mod caches;
 mod flags;
@@ -36,7 +30,7 @@ use plimsoll::batch::Batches;
 use plimsoll::http::{Admin, RequestLayer, Server};
 use plimsoll::{EventKind, Fault, Level, Monitor, Restart, Withheld};
 use report::Report;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,16 +50,29 @@ struct App {
     gate: Arc<Gate>,
 }
 
+/// How long requests that are under way may take before a restart, and before the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// To standard output, which nobody may read any more: the service goes on all the same.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "tothub: {text}");
+}
+
 fn main() -> ExitCode {
     process::begin();
-    let flags = match Flags::parse(std::env::args().skip(1)) {
+    let flags = match Flags::parse(std::env::args_os().skip(1)) {
         Ok(Some(flags)) => flags,
         Ok(None) => {
-            print!("{}", flags::USAGE);
+            say(flags::USAGE);
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("tothub: {error}\n\n{}", flags::USAGE);
+            complain(&format!("{error}\n\n{}", flags::USAGE));
             return ExitCode::from(2);
         }
     };
@@ -79,7 +86,7 @@ fn main() -> ExitCode {
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tothub: {error}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -140,7 +147,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(serve(flags, listener, Arc::clone(&app)))?;
     // Blocking work that has not finished is not waited for.
     runtime.shutdown_background();
-    print!("{}", account::account(&app.monitor));
+    say(&account::account(&app.monitor));
     Ok(())
 }
 
@@ -164,7 +171,7 @@ fn start_monitor(
             .cooldown(flags.cooldown)
             .restart_budget(flags.budget)
             .state_file(flags.data.join("plimsoll.state"))
-            .drain(Duration::from_secs(10), move |token| {
+            .drain(DRAIN, move |token| {
                 let gate = Arc::clone(&closing);
                 gate.announce();
                 runtime.spawn(async move { gate.close(token).await });
@@ -200,12 +207,12 @@ fn report_and_end(flags: &Flags, kind: Kind) -> Result<(), Box<dyn std::error::E
             (report, format!("in {} batches", done.batches))
         }
     };
-    println!("{}", serde_json::to_string_pretty(&report)?);
-    println!(
-        "{how}, in {:.2} s, with at most {:.1} MiB on the heap",
+    say(&format!(
+        "{}\n{how}, in {:.2} s, with at most {:.1} MiB on the heap\n",
+        serde_json::to_string_pretty(&report)?,
         begun.elapsed().as_secs_f64(),
         plimsoll::heap().peak_bytes() as f64 / f64::from(1 << 20)
-    );
+    ));
     Ok(())
 }
 
@@ -220,7 +227,10 @@ fn serve_admin(flags: &Flags, app: &App) -> Result<Option<Server>, Box<dyn std::
         return Ok(None);
     };
     let server = admin(app).serve(&format!("127.0.0.1:{port}"))?;
-    println!("its dashboard is on http://{} as well", server.address());
+    say(&format!(
+        "its dashboard is on http://{} as well\n",
+        server.address()
+    ));
     Ok(Some(server))
 }
 
@@ -244,14 +254,15 @@ async fn serve(
         listener: tokio::net::TcpListener::from_std(listener)?,
         gate: Arc::clone(&app.gate),
     };
-    println!(
-        "tothub listens on http://{}",
+    say(&format!(
+        "tothub listens on http://{}\n",
         listener.listener.local_addr()?
-    );
+    ));
     app.monitor.ready();
     let until = flags.duration;
     let routes = routes::router(Arc::clone(&app));
-    axum::serve(
+    let (told, ending) = tokio::sync::oneshot::channel();
+    let serving = axum::serve(
         listener,
         routes.into_make_service_with_connect_info::<Peer>(),
     )
@@ -262,8 +273,17 @@ async fn serve(
         }
         // Before anything else: a restart that drains at this moment is not to follow.
         app.monitor.ending();
-    })
-    .await?;
+        let _ = told.send(());
+    });
+    let too_late = async {
+        let _ = ending.await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        // A request that never comes to its end keeps nobody from leaving.
+        () = too_late => tracing::warn!("requests were under way when it ended"),
+    }
     Ok(())
 }
 

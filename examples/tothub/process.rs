@@ -41,7 +41,19 @@ pub fn started_unix_seconds() -> u64 {
         .map_or(0, |now| now.saturating_sub(age()).as_secs())
 }
 
+/// To the nanosecond: by `/proc/uptime`, in hundredths of a second, a record's next image could begin before the
+/// last row of the one before.
 fn uptime() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/uptime").ok()?;
-    text.split(' ').next()?.parse().ok()
+    #[cfg(target_os = "linux")]
+    {
+        let mut now = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `now` is ours to write.
+        let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
+        (failed == 0).then(|| now.tv_sec as f64 + now.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }

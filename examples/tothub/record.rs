@@ -52,17 +52,16 @@ fn written_by_us(path: &Path) -> bool {
 }
 
 fn record(mut out: BufWriter<File>, interval: Duration) -> io::Result<()> {
-    // The system tells the age in hundredths of a second: it is asked once, and the clock goes on.
-    let age = process::age();
-    let start = Instant::now();
-    let mut due = start;
+    let mut due = Instant::now();
     loop {
-        let seconds = (age + start.elapsed()).as_secs_f64();
+        let seconds = process::age().as_secs_f64();
         let heap = plimsoll::heap();
         let (bytes, blocks) = (heap.live_bytes(), heap.live_blocks());
-        writeln!(out, "{seconds:.3},{bytes},{blocks}")?;
+        // A microsecond tells any two rows apart: each is a write.
+        writeln!(out, "{seconds:.6},{bytes},{blocks}")?;
         out.flush()?;
-        due += interval;
+        // What was missed while the program was stopped is not made up for.
+        due = (due + interval).max(Instant::now());
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }

@@ -100,6 +100,10 @@ impl Store {
         if version(&path) != Some((VERSION, days)) {
             // Filled beside and renamed, so that a database is whole or not there.
             let beside = folder.join(format!("tothub.sqlite.{}", std::process::id()));
+            // One that was killed meanwhile had the same id, as the first process of a container has it.
+            for left in [beside.clone(), beside.with_added_extension("-journal")] {
+                let _ = std::fs::remove_file(left);
+            }
             fill(&beside, days).map_err(|error| wrong(error.to_string()))?;
             std::fs::rename(&beside, &path).map_err(|error| wrong(error.to_string()))?;
         }
