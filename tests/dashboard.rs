@@ -98,6 +98,16 @@ fn who_gives_no_token_is_asked_once_and_who_gives_it_sees_figures() {
     assert!(output.status.success(), "{said}");
 }
 
+#[test]
+fn what_the_page_keeps_and_how_it_connects_is_right_without_a_browser_too() {
+    let output = Command::new(program(&["node", "nodejs"]))
+        .arg(folder().join("modules.mjs"))
+        .output()
+        .expect("node runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 /// What is embedded is what the sources make: nobody edits it by hand, and nobody forgets to build.
 #[test]
 fn what_is_embedded_is_what_the_sources_make() {

@@ -400,10 +400,10 @@ mod tests {
         let builder = MonitorBuilder::default()
             .limit(0)
             .interval(Duration::ZERO)
-            .restart(Restart::Exec)
+            .restart(Restart::Exit(-1))
             .restart_budget(0);
         let settings: Vec<_> = builder.faults().iter().map(|fault| fault.setting).collect();
-        assert_eq!(settings, ["limit", "interval", "restart_budget"]);
+        assert_eq!(settings, ["limit", "interval", "restart_budget", "restart"]);
     }
 
     #[test]

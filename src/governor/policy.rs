@@ -101,6 +101,15 @@ impl Policy {
                 "1 to 1000; no `restart` at all for none",
             );
         }
+        if let Some(Restart::Exit(code)) = self.how
+            && !(0..=255).contains(&code)
+        {
+            fault(
+                "restart",
+                format!("exit:{code}"),
+                "a code from 0 to 255: a parent sees no other",
+            );
+        }
         let Levels {
             optimise,
             restart,

@@ -49,8 +49,8 @@ pub enum Restart {
     /// The same program anew in the same process: same id, same arguments, same environment. No
     /// second process stands beside the first, so no memory is needed for it. Unix only.
     Exec,
-    /// Ends the process at once with this exit code, for a supervisor that starts it again. Destructors
-    /// and exit handlers do not run.
+    /// Ends the process at once with this exit code, from 0 to 255, for a supervisor that starts it again.
+    /// Destructors and exit handlers do not run.
     Exit(i32),
     /// Ends the process with `SIGABRT`, for a core dump.
     Abort,

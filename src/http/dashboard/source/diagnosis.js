@@ -46,7 +46,7 @@ export function start() {
 }
 
 /**
- * @param {object | null} diagnosis of memory-details
+ * @param {object | null | undefined} diagnosis of memory-details; undefined until those are there
  * @param {object | null} sample newer figures of the parts, every second
  */
 export function show(diagnosis, sample) {
@@ -56,7 +56,7 @@ export function show(diagnosis, sample) {
       "diagnosis",
       `${bytes(diagnosis.resident_bytes)} resident: ${named(CAUSES, diagnosis.cause)}; ${named(REMEDIES, diagnosis.remedy)}${reclaimable}.`,
     );
-  } else if (!sample) {
+  } else if (diagnosis === null) {
     setText("diagnosis", "Not known: resident memory could not be read.");
   }
   const found = { ...diagnosis, ...(sample?.parts ?? {}) };

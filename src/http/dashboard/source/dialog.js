@@ -5,6 +5,8 @@ import { byId, setText } from "./dom.js";
 let onConfirm = null;
 let onCancel = null;
 let isBusy = false;
+/** Counts those that were opened: what an earlier one comes to is not this one's. */
+let opened = 0;
 
 const dialog = () => byId("dialog");
 
@@ -17,16 +19,21 @@ export function start() {
   byId("dialog-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     if (isBusy || !onConfirm) return;
+    const own = opened;
     busy(true);
     fault("");
+    let problem = null;
+    let isDone = false;
     try {
       // `false` leaves it open: something has to be put right first.
-      if ((await onConfirm()) !== false) close();
-    } catch (problem) {
-      fault(problem.message);
-    } finally {
-      busy(false);
+      isDone = (await onConfirm()) !== false;
+    } catch (thrown) {
+      problem = thrown;
     }
+    if (own !== opened) return;
+    busy(false);
+    if (isDone) close();
+    else if (problem) fault(problem.message);
   });
 }
 
@@ -69,6 +76,7 @@ export function open(options) {
   byId("confirm").classList.toggle("danger", Boolean(options.isDanger));
   fault("");
   busy(false);
+  opened += 1;
   onConfirm = options.onConfirm;
   onCancel = options.onCancel ?? null;
   dialog().showModal();

@@ -132,7 +132,8 @@ function showEvents() {
   const list = filtered();
   if (eventStart >= list.length) eventStart = Math.max(0, Math.floor((list.length - 1) / PAGE) * PAGE);
   const shown = list.slice(eventStart, eventStart + PAGE);
-  const signature = `${filter} ${eventStart} ${list.length} ${shown[0]?.key}`;
+  // From midnight on, times are told with their day; a clock that is set moves them all.
+  const signature = [filter, eventStart, list.length, shown[0]?.key, shown[0]?.at_unix_seconds, new Date().toDateString()].join(" ");
   if (signature === eventSignature) return;
   eventSignature = signature;
   const items = shown.map((event) =>

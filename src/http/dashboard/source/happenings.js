@@ -11,26 +11,25 @@ const events = new Map();
 const rows = new Map();
 const restarts = new Map();
 
-const eventKey = (event) => `e${event.at_unix_seconds.toFixed(2)}-${event.sequence}`;
-const rowKey = (row) => `r${row.at_unix_seconds.toFixed(2)}-${row.action}`;
+/** By the image and what it counts: the time of the wall is another when that clock is set. */
+const eventKey = (event, image) => `e${image.started_unix_seconds}-${event.sequence}`;
+const rowKey = (row, image) => `r${image.started_unix_seconds}-${row.at_seconds}-${row.action}`;
 
 /** The ids that marks point to. */
 export const idOfEvent = (event) => `event-${event.key}`;
 export const idOfRow = (row) => `row-${row.key}`;
 
-/** True when it was new. */
-export function takeEvent(event) {
-  const key = eventKey(event);
+export function takeEvent(event, image) {
+  const key = eventKey(event, image);
   const isNew = !events.has(key);
-  const row = event.row ? takeRow(event.row) : null;
+  const row = event.row ? takeRow(event.row, image) : null;
   events.set(key, { ...event, key, row });
   if (isNew) trim(events, EVENTS);
   if (event.restart) takeRestart(event.restart);
-  return isNew;
 }
 
-function takeRow(row) {
-  const key = rowKey(row);
+function takeRow(row, image) {
+  const key = rowKey(row, image);
   const known = rows.get(key);
   // The event of an action comes before it has settled; the ledger knows more later.
   const newer = { ...row, key, settled: row.settled ?? known?.settled ?? null };
@@ -39,8 +38,8 @@ function takeRow(row) {
   return newer;
 }
 
-export function takeLedger(ledger) {
-  for (const row of ledger ?? []) takeRow(row);
+export function takeLedger(ledger, image) {
+  for (const row of ledger ?? []) takeRow(row, image);
 }
 
 /** What the state file remembers has whole seconds, the event may be a second off. */
@@ -51,16 +50,21 @@ function takeRestart(restart) {
   trim(restarts, RESTARTS);
 }
 
-export function takeRestarts(list) {
+/**
+ * What is remembered. One that was about to end this image and is remembered no more did not happen: its
+ * image could not be started, or it was called off.
+ */
+export function takeRestarts(list, image) {
+  const isRemembered = (at) => (list ?? []).some((restart) => Math.abs(restart.at_unix_seconds - at) <= 1);
+  for (const [key, { at_unix_seconds: at }] of restarts) {
+    if (at > image.started_unix_seconds && !isRemembered(at)) restarts.delete(key);
+  }
   for (const restart of list ?? []) takeRestart(restart);
 }
 
 /** A restart that only showed itself by a new image: a supervisor's, or a crash. */
 export function takeNewImage(before, after) {
-  const isTold = [...restarts.values()].some(
-    (restart) => restart.at_unix_seconds > before - 2 && restart.at_unix_seconds < after + 2,
-  );
-  if (!isTold) takeRestart({ at_unix_seconds: after, isOnlySeen: true });
+  if (!restartBetween(before, after + 2)) takeRestart({ at_unix_seconds: after, isOnlySeen: true });
 }
 
 function trim(map, most) {

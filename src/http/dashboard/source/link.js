@@ -25,10 +25,10 @@ export function connect(onMessage, onState) {
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const current = new WebSocket(address, protocols());
     socket = current;
-    heard();
+    heard(false);
     current.onmessage = ({ data }) => {
       if (socket !== current) return;
-      heard();
+      heard(true);
       const message = read(data);
       if (!message) return;
       if (!isGreeted) {
@@ -43,11 +43,11 @@ export function connect(onMessage, onState) {
     };
   }
 
-  function heard() {
+  function heard(isLive) {
     clearTimeout(watch);
     watch = setTimeout(() => {
       const silent = socket;
-      again(0, true);
+      again(0, isLive);
       silent?.close();
     }, SILENCE);
   }

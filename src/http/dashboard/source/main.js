@@ -35,6 +35,7 @@ let connection = "connecting";
 let detailsAt = 0;
 let detailsTimer = 0;
 let isFetching = false;
+let asksForRequests = false;
 let newImage = null;
 let notice = "";
 let wasLost = false;
@@ -76,7 +77,7 @@ function take(message) {
 }
 
 function takeHello(image) {
-  const other = restarted.greet(image, known.sample?.at_unix_seconds ?? 0);
+  const other = restarted.greet(image);
   if (other) {
     newImage = other;
     known.details = null;
@@ -97,8 +98,8 @@ function takeSample(sample) {
 }
 
 function takeEvent(event) {
-  if (!event) return;
-  happenings.takeEvent(event);
+  if (!event || !known.image) return;
+  happenings.takeEvent(event, known.image);
   if (!document.hidden) {
     done.show(known.details?.summary);
     charts.refresh();
@@ -113,7 +114,7 @@ function render() {
   if (sample) {
     safety.show(sample, details?.levels ?? null);
     verdict.show(sample.leak, sample.at_unix_seconds);
-    diagnosis.show(details?.diagnosis ?? null, sample);
+    diagnosis.show(details?.diagnosis, sample);
     inside.showAllocator(sample.allocator);
     charts.setUptime(sample.uptime_seconds);
     charts.setLimit(sample.limit?.bytes, details?.levels);
@@ -133,8 +134,9 @@ async function fetchDetails() {
   isFetching = true;
   detailsAt = Date.now();
   try {
-    const [details, status] = await Promise.all([get("memory-details"), get("auto-restart/status")]);
-    takeDetails(details, status);
+    // Where no stream comes through, the verdict is asked for.
+    const leak = connection === "live" ? null : get("leak-analysis");
+    takeDetails(...(await Promise.all([get("memory-details"), get("auto-restart/status"), leak])));
     say("");
   } catch (problem) {
     // That the server is away is said by the connection already.
@@ -145,39 +147,43 @@ async function fetchDetails() {
   return undefined;
 }
 
-function takeDetails(details, status) {
+function takeDetails(details, status, leak) {
   const isOld = newImage && details.image?.started_unix_seconds !== newImage.now.started_unix_seconds;
   if (isOld) return;
   known.details = details;
   known.status = status;
   record.takeHistory(details.history);
-  happenings.takeLedger(details.ledger);
-  for (const event of details.events ?? []) happenings.takeEvent(event);
-  happenings.takeRestarts(status.restarts);
+  happenings.takeLedger(details.ledger, details.image);
+  for (const event of details.events ?? []) happenings.takeEvent(event, details.image);
+  happenings.takeRestarts(status.restarts, details.image);
   if (newImage) {
     restarted.explain(newImage);
     newImage = null;
   }
   // Until the stream speaks, what was fetched has to do.
-  if (!known.sample || connection !== "live") takeStats(details);
+  if (!known.sample || connection !== "live") takeStats(details, leak);
   inside.show(details);
   done.show(details.summary);
   actions.show();
   render();
 }
 
-function takeStats(details) {
-  const sample = { ...known.sample, ...details, at_unix_seconds: Date.now() / 1000, leak: known.sample?.leak ?? null, parts: details.diagnosis };
+function takeStats(details, leak) {
+  const sample = { ...known.sample, ...details, at_unix_seconds: Date.now() / 1000, leak: leak ?? known.sample?.leak ?? null, parts: details.diagnosis };
   sample.given_back_bytes = details.summary?.given_back_bytes;
   known.sample = sample;
 }
 
 async function fetchRequests() {
-  if (document.hidden) return;
+  // One at a time: while a person is asked for the token, all others would wait with it.
+  if (document.hidden || asksForRequests) return;
+  asksForRequests = true;
   try {
     requests.show(await get("performance"));
   } catch {
     // The next look is in five seconds.
+  } finally {
+    asksForRequests = false;
   }
 }
 

@@ -63,6 +63,8 @@ function edit(policy) {
   };
   way.addEventListener("change", showCode);
   showCode();
+  const how = () => (way.value === "exit" ? `exit:${exit.value}` : way.value || null);
+  const before = how();
   const restartField = field("restart", "How it restarts", null, way);
   way.after(exit);
 
@@ -82,8 +84,7 @@ function edit(policy) {
 
   function change() {
     const body = {};
-    const how = way.value === "exit" ? `exit:${exit.value}` : way.value || null;
-    if (how !== policy.restart) body.restart = how;
+    if (how() !== before) body.restart = how();
     for (const { name, input, before } of numbers) {
       const value = input.value.trim() === "" ? null : Number(input.value);
       if (value !== (before ?? null)) body[name] = value;

@@ -18,6 +18,9 @@ const CAPS = new Map([
 ]);
 const OTHER_CAP = 400;
 
+/** Times wander by less, in seconds. */
+const SET_BACK = 2;
+
 const series = new Map();
 const breaks = [];
 
@@ -63,9 +66,18 @@ export function takeSample(sample) {
   point.anonymous_bytes = sample.process?.anonymous_bytes ?? null;
   const own = series.get(1) ?? [];
   const last = own.at(-1);
-  if (last && point.at <= last.at) return;
+  if (last && point.at < last.at - SET_BACK) forgetAfter(point.at);
+  else if (last && point.at <= last.at) return;
   own.push(point);
   series.set(1, capped(own, 1));
+}
+
+/** The clock was set back: what lies ahead by the new time would push out all that comes. */
+function forgetAfter(at) {
+  for (const points of series.values()) {
+    const ahead = points.findIndex((point) => point.at > at);
+    if (ahead >= 0) points.length = ahead;
+  }
 }
 
 /** A new program image: its line does not go on from the old one's. */

@@ -10,27 +10,29 @@ let image = null;
 
 /**
  * @param {{ started_unix_seconds: number }} now
- * @param {number} lastSeen when the last sample of the old image was taken
- * @returns {boolean} whether it is another image
+ * @returns {{ before: object, now: object } | null} both, when it is another image
  */
-export function greet(now, lastSeen) {
+export function greet(now) {
   const before = image;
   image = now;
-  if (!before || before.started_unix_seconds === now.started_unix_seconds) return false;
+  if (!before || before.started_unix_seconds === now.started_unix_seconds) return null;
   takeBreak(now.started_unix_seconds);
   show(before, now, null);
-  return { before, now, lastSeen };
+  return { before, now };
 }
 
-/** Once the server has told what it remembers: with the cause, and a mark for it. */
-export function explain({ before, now, lastSeen }) {
-  const from = Math.min(lastSeen || now.started_unix_seconds, now.started_unix_seconds);
-  takeNewImage(from, now.started_unix_seconds);
-  show(before, now, restartBetween(from - 2, now.started_unix_seconds + 2));
+/**
+ * Once the server has told what it remembers: with the cause, and a mark for it. A restart is remembered from
+ * before its drain, in which the old image goes on to be seen.
+ */
+export function explain({ before, now }) {
+  takeNewImage(before.started_unix_seconds, now.started_unix_seconds);
+  show(before, now, restartBetween(before.started_unix_seconds, now.started_unix_seconds + 2));
 }
 
 function show(before, now, restart) {
-  const ran = now.started_unix_seconds - before.started_unix_seconds;
+  // There may have been others since this page last saw one.
+  const ran = restart?.uptime_seconds ?? now.started_unix_seconds - before.started_unix_seconds;
   const why = restart && !restart.isOnlySeen ? `cause: ${cause(restart)}` : "the cause is not known yet";
   const process = before.process_id === now.process_id ? "The process id is the same." : `The process id was ${before.process_id} and is ${now.process_id}.`;
   const banner = byId("restarted");

@@ -56,7 +56,9 @@ export function table(place, options) {
   }
 
   function sortBy(key, keepsDirection = false) {
-    isDown = order === key && !keepsDirection ? !isDown : true;
+    // The largest first, and names from A on.
+    const column = options.columns.find((column) => column.key === key);
+    isDown = order === key && !keepsDirection ? !isDown : Boolean(column.isNumber);
     order = key;
     start = 0;
     const select = sorter?.querySelector("select");
@@ -77,7 +79,7 @@ export function table(place, options) {
     const sign = isDown ? -1 : 1;
     return [...all].sort((a, b) => {
       const [one, other] = [column.sort(a), column.sort(b)];
-      return typeof one === "string" ? -sign * one.localeCompare(other) : sign * (one - other);
+      return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
     });
   }
 
