@@ -1,5 +1,6 @@
-//! A program with rights that who started it lacks does not write where that one tells it to.
-#![cfg(target_os = "linux")]
+//! A program with rights that who started it lacks does not write where that one tells it to, and takes no other
+//! wish from the environment.
+#![cfg(all(target_os = "linux", feature = "jemalloc"))]
 #![allow(
     clippy::print_stdout,
     reason = "what a test found is part of its result"
@@ -27,13 +28,24 @@ fn role() {
         return;
     };
     let monitor = Monitor::builder().start().unwrap();
+    for option in monitor.jemalloc_options() {
+        if option.name == "muzzy_decay_ms" {
+            let is_left = option.remark.is_some();
+            let effective = option.effective.as_deref().unwrap_or("nothing");
+            roles::say(
+                &folder,
+                &format!("{effective}, left as it was set: {is_left}"),
+            );
+        }
+    }
     monitor.ready();
     monitor.stop();
     roles::say(&folder, "ended");
 }
 
-/// Runs the role with a file and a socket that only root may write to; whether each was written to.
-fn written(folder: &Path, mode: u32, user: u32) -> (bool, bool) {
+/// Runs the role with a file and a socket that only root may write to; whether each was written to. And with a
+/// decay time for jemalloc; whether that was taken.
+fn obeyed(folder: &Path, mode: u32, user: u32) -> [bool; 3] {
     let program = folder.join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
@@ -49,6 +61,7 @@ fn written(folder: &Path, mode: u32, user: u32) -> (bool, bool) {
         .env("MEMORY_PRESSURE_WATCH", &file)
         .env("MEMORY_PRESSURE_WRITE", "aGVyZQ==")
         .env("NOTIFY_SOCKET", &socket)
+        .env("_RJEM_MALLOC_CONF", "muzzy_decay_ms:78")
         .uid(user)
         .output()
         .unwrap();
@@ -57,10 +70,17 @@ fn written(folder: &Path, mode: u32, user: u32) -> (bool, bool) {
         "{}",
         String::from_utf8_lossy(&output.stdout)
     );
-    assert_eq!(roles::account(folder), ["ended"]);
+    let account = roles::account(folder);
+    let [decay, ended] = &account[..] else {
+        panic!("{account:?}");
+    };
+    assert_eq!(ended, "ended");
+    let is_set = decay == "78, left as it was set: true";
+    assert!(is_set || decay.ends_with("set: false"), "{decay}");
     manager.set_nonblocking(true).unwrap();
     let is_told = manager.recv(&mut [0; 64]).is_ok();
-    (fs::read_to_string(&file).unwrap() != BEFORE, is_told)
+    let is_written = fs::read_to_string(&file).unwrap() != BEFORE;
+    [is_written, is_told, is_set]
 }
 
 #[test]
@@ -75,10 +95,7 @@ fn where_to_write_is_not_taken_from_who_has_fewer_rights() {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         folder
     };
-    // Who has the right writes to both: so this test can fail.
-    assert_eq!(written(folder().path(), 0o755, 0), (true, true));
-    assert_eq!(
-        written(folder().path(), 0o4755, roles::OTHER),
-        (false, false)
-    );
+    // Who has the right is obeyed: so this test can fail.
+    assert_eq!(obeyed(folder().path(), 0o755, 0), [true; 3]);
+    assert_eq!(obeyed(folder().path(), 0o4755, roles::OTHER), [false; 3]);
 }

@@ -44,6 +44,8 @@ mod latency;
 mod leak;
 mod ledger;
 mod level;
+#[cfg(unix)]
+mod local_socket;
 mod lock;
 #[cfg(feature = "batch")]
 mod lookout;

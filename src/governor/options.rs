@@ -96,7 +96,9 @@ fn number(text: &str) -> Option<i64> {
         Some(_) if digits.starts_with('0') => (8, 1),
         _ => (10, 0),
     };
-    let size = i64::from_str_radix(&digits[prefix..], radix).ok()?;
+    // No second sign.
+    let size = u64::from_str_radix(&digits[prefix..], radix).ok()?;
+    let size = i64::try_from(size).ok()?;
     match text.len() - digits.len() {
         0 => Some(size),
         1 => Some(-size),
@@ -378,5 +380,31 @@ pub(super) mod decay {
         } else {
             "mixed".to_owned()
         })
+    }
+}
+
+#[cfg(all(test, feature = "jemalloc"))]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn a_number_is_what_jemalloc_reads_as_one() {
+        let read = |text| (text, number(text));
+        for (text, value) in [
+            ("5000", Some(5000)),
+            ("-1", Some(-1)),
+            ("0x10", Some(16)),
+            ("010", Some(8)),
+            ("0", Some(0)),
+            ("5s", None),
+            ("", None),
+            ("--1", None),
+            ("0x-10", None),
+            ("-0x-8000000000000000", None),
+            ("9223372036854775808", None),
+            ("é", None),
+        ] {
+            assert_eq!(read(text), (text, value));
+        }
     }
 }

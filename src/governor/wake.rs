@@ -25,6 +25,7 @@ mod linux {
     use super::*;
     use crate::governor::environment::variable;
     use crate::governor::event::{EventKind, Fault};
+    use crate::governor::local_socket::{Address, connect};
     use crate::governor::shared::join;
     use std::ffi::OsStr;
     use std::fs::{File, OpenOptions};
@@ -32,7 +33,6 @@ mod linux {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-    use std::os::unix::net::UnixStream;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
@@ -215,9 +215,9 @@ mod linux {
         let text = decode(write).ok_or_else(|| wrong("MEMORY_PRESSURE_WRITE", write, "Base64"))?;
         let kind = std::fs::metadata(path)?.file_type();
         let (mut file, is_stream) = if kind.is_socket() {
-            let stream = UnixStream::connect(path)?;
-            stream.set_nonblocking(true)?;
-            (File::from(OwnedFd::from(stream)), true)
+            let address = Address::of(path.as_os_str().as_encoded_bytes())
+                .ok_or_else(|| watch("a socket whose path is short enough to be connected to"))?;
+            (File::from(connect(&address)?), true)
         } else if kind.is_fifo() || kind.is_file() {
             // A FIFO has no end while somebody might write to it, as we might.
             let writes = kind.is_fifo() || !text.is_empty();
@@ -406,6 +406,24 @@ mod linux {
             let mut told = [0; 20];
             manager.accept().unwrap().0.read_exact(&mut told).unwrap();
             assert_eq!(told, TRIGGER);
+        }
+
+        #[test]
+        fn a_socket_that_accepts_nobody_is_not_waited_for() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("socket");
+            let _manager = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let address = Address::of(path.as_os_str().as_bytes()).unwrap();
+            let queued: Vec<_> = std::iter::from_fn(|| connect(&address).ok()).collect();
+            assert!(!queued.is_empty());
+            let (answer, answered) = std::sync::mpsc::channel();
+            let asking = std::thread::spawn(move || answer.send(named(&path, b"")));
+            let refused = answered.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert!(matches!(
+                refused,
+                Err(Refused::Io(error)) if error.kind() == io::ErrorKind::WouldBlock
+            ));
+            asking.join().unwrap().unwrap();
         }
 
         #[test]

@@ -13,7 +13,8 @@ pub use unix::fuzz_parse;
 #[cfg(unix)]
 mod unix {
     use crate::governor::environment::variable;
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use crate::governor::local_socket::{Address, socket};
+    use std::os::fd::{AsRawFd, OwnedFd};
     use std::time::Duration;
 
     /// The manager's socket; without one, telling does nothing.
@@ -21,8 +22,7 @@ mod unix {
 
     struct Manager {
         socket: OwnedFd,
-        address: libc::sockaddr_un,
-        length: libc::socklen_t,
+        address: Address,
     }
 
     impl Notifier {
@@ -46,31 +46,9 @@ mod unix {
                     String::from_utf8_lossy(name)
                 )
             };
-            // SAFETY: all zero is a valid address of no family.
-            let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-            if !matches!(name.first(), Some(b'/' | b'@')) || name.len() >= address.sun_path.len() {
-                return Err(wrong());
-            }
-            address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-            for (slot, &byte) in address.sun_path.iter_mut().zip(name) {
-                *slot = byte as libc::c_char;
-            }
-            // An abstract name begins with a zero instead of the `@`.
-            if name[0] == b'@' {
-                address.sun_path[0] = 0;
-            }
-            let length = std::mem::offset_of!(libc::sockaddr_un, sun_path) + name.len();
-            // SAFETY: makes a socket that is ours.
-            let socket = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | CLOEXEC, 0) };
-            if socket < 0 {
-                return Err(std::io::Error::last_os_error().to_string());
-            }
-            Ok(Notifier(Some(Manager {
-                // SAFETY: just made, and nobody else's.
-                socket: unsafe { OwnedFd::from_raw_fd(socket) },
-                address,
-                length: length as libc::socklen_t,
-            })))
+            let address = Address::of(name).ok_or_else(wrong)?;
+            let socket = socket(libc::SOCK_DGRAM).map_err(|error| error.to_string())?;
+            Ok(Notifier(Some(Manager { socket, address })))
         }
 
         /// The program is up.
@@ -118,8 +96,8 @@ mod unix {
                     buffer.as_ptr().cast(),
                     length,
                     libc::MSG_DONTWAIT | NOSIGNAL,
-                    (&raw const manager.address).cast(),
-                    manager.length,
+                    manager.address.as_ptr(),
+                    manager.address.length(),
                 );
             }
         }
@@ -131,10 +109,6 @@ mod unix {
         Notifier::to(name).map(drop)
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const CLOEXEC: libc::c_int = libc::SOCK_CLOEXEC;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const CLOEXEC: libc::c_int = 0;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const NOSIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -184,6 +158,19 @@ mod unix {
             assert_eq!(hear(), "STOPPING=1");
             manager.set_nonblocking(true).unwrap();
             assert!(manager.recv(&mut [0]).is_err(), "nothing after the end");
+        }
+
+        #[test]
+        #[cfg(target_os = "linux")]
+        fn a_manager_with_an_abstract_name_is_told() {
+            use std::os::linux::net::SocketAddrExt;
+            let name = format!("plimsoll-test-{}", std::process::id());
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+            let manager = UnixDatagram::bind_addr(&address).unwrap();
+            Notifier::to(format!("@{name}").as_bytes()).unwrap().ready();
+            let mut buffer = [0; 64];
+            let length = manager.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"READY=1");
         }
 
         #[test]
