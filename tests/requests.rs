@@ -455,6 +455,40 @@ fn slow_requests_are_logged_with_what_they_allocated() {
     }
 }
 
+/// A second panic while the first unwinds would end the process.
+#[test]
+#[cfg(panic = "unwind")]
+fn a_log_that_panics_at_a_slow_request_ends_nothing() {
+    struct BrokenLog;
+    impl Write for BrokenLog {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            panic!("a broken log");
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (monitor, _one) = monitor();
+    let settings = RequestSettings::default().slow(Duration::from_millis(1));
+    let layer = RequestLayer::with(Arc::clone(&monitor), settings.by_path());
+    let mut service = layer.layer(service_fn(async |request: Request<()>| {
+        std::thread::sleep(Duration::from_millis(2));
+        assert_ne!(request.uri().path(), "/panics", "as it is meant to");
+        Ok::<_, Infallible>(with_headers(Body::empty()))
+    }));
+    let log = tracing_subscriber::fmt().with_writer(|| BrokenLog).finish();
+    tracing::subscriber::with_default(log, || {
+        let panicking = service.call(request("/panics"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(panicking)));
+        let why = panicked.map(|_| ()).unwrap_err();
+        let why = why.downcast_ref::<String>().unwrap();
+        assert!(why.contains("as it is meant to"), "{why}");
+        drop(run(service.call(request("/answers"))).unwrap());
+    });
+    let slow: u64 = layer.figures().iter().map(|route| route.slow).sum();
+    assert_eq!(slow, 2);
+}
+
 #[test]
 fn what_did_not_come_to_its_end_is_told_apart_and_counted_with_what_it_allocated() {
     let (monitor, _one) = monitor();

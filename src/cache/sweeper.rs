@@ -94,7 +94,9 @@ pub(super) fn register(cache: Weak<dyn Sweep>, due: Arc<Due>, clock: Clock) {
     match thread.spawn(|| sweeper.run()) {
         Ok(_) => state.has_thread = true,
         // The next cache tries again. Until then what has expired is found on access.
-        Err(error) => tracing::warn!(%error, "no thread to sweep caches"),
+        Err(error) => {
+            caught(|| tracing::warn!(%error, "no thread to sweep caches"));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! surface waits for it only so long.
 
 use super::reserve;
+use crate::caught::caught;
 use crate::governor::{CacheStatus, Monitor, ask_for_short_slices, lock, spawn};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,7 +85,11 @@ impl Caches {
         let answered = told.wait_for(|told| told.question >= question);
         let is_late = tokio::time::timeout(PATIENCE, answered).await.is_err();
         if is_late && !is_told.swap(true, Ordering::Relaxed) {
-            tracing::warn!("a cache does not say in time what it holds: does it wait for a lock?");
+            caught(|| {
+                tracing::warn!(
+                    "a cache does not say in time what it holds: does it wait for a lock?"
+                );
+            });
         } else if !is_late {
             is_told.store(false, Ordering::Relaxed);
         }
@@ -97,7 +102,9 @@ impl Caches {
         if thread.is_none() {
             match self.start() {
                 Ok(sender) => *thread = Some(sender),
-                Err(error) => tracing::warn!(%error, "there is no thread to ask caches on"),
+                Err(error) => {
+                    caught(|| tracing::warn!(%error, "there is no thread to ask caches on"));
+                }
             }
         }
         if let Some(thread) = &*thread {

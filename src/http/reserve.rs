@@ -16,6 +16,8 @@ pub(super) fn take() {
     if crate::figures::jemalloc().is_ok()
         && let Err(error) = crate::figures::jemalloc::keep_arena(BYTES)
     {
-        tracing::warn!(%error, "no memory is kept for the admin surface");
+        crate::caught::caught(|| {
+            tracing::warn!(%error, "no memory is kept for the admin surface");
+        });
     }
 }

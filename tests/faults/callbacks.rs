@@ -134,8 +134,8 @@ pub fn bomb_in_callback(_: &Path) {
     monitor.stop();
 }
 
-/// A subscriber that panics at everything that the monitor's thread for news has to say.
-struct BrokenLog;
+/// A subscriber that panics at everything that a thread of ours has to say.
+pub struct BrokenLog;
 
 impl tracing::Subscriber for BrokenLog {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
@@ -147,7 +147,8 @@ impl tracing::Subscriber for BrokenLog {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, _: &tracing::Event<'_>) {
-        if std::thread::current().name() == Some("plimsoll-call") {
+        let own = std::thread::current();
+        if own.name().is_some_and(|name| name.starts_with("plimsoll")) {
             resume_unwind(Box::new("a broken log"));
         }
     }

@@ -59,7 +59,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// What descriptors are of, or what threads are called.
-fn all_of(folder: &str) -> Vec<String> {
+pub fn all_of(folder: &str) -> Vec<String> {
     let of = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.ok()?.path();
         let target = std::fs::read_link(&path).map(|target| target.display().to_string());

@@ -14,12 +14,17 @@ mod library;
 mod limit;
 mod memory;
 mod own_proc;
+#[cfg(all(feature = "http", feature = "cache"))]
+mod served;
 mod shim;
 mod signals;
 mod spawn;
 mod threads;
 mod truth;
 
+#[cfg(all(feature = "http", feature = "cache"))]
+#[path = "../client/mod.rs"]
+mod client;
 #[path = "../group/mod.rs"]
 mod group;
 #[path = "../roles/mod.rs"]
@@ -72,6 +77,12 @@ fn role() {
         "no_process" => threads::no_process(&folder),
         "headless" => threads::headless(&folder),
         "calls" => calls::calls(&folder),
+        #[cfg(all(feature = "http", feature = "cache"))]
+        "server_threads" => served::server_threads(&folder),
+        #[cfg(all(feature = "http", feature = "cache"))]
+        "no_sweeper" => served::no_sweeper(&folder),
+        #[cfg(all(feature = "http", feature = "cache"))]
+        "no_descriptor" => served::no_descriptor(&folder),
         other => panic!("no such role: {other}"),
     }
     roles::say(&folder, "done");

@@ -22,12 +22,12 @@ fn count(folder: &str) -> usize {
 }
 
 /// Threads and descriptors of this process.
-fn held() -> [usize; 2] {
+pub fn held() -> [usize; 2] {
     ["/proc/self/task", "/proc/self/fd"].map(count)
 }
 
 /// Waits for as many as before: a thread that has been joined may be listed a moment longer.
-fn wait_for(before: [usize; 2]) {
+pub fn wait_for(before: [usize; 2]) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while held() != before {
         assert!(Instant::now() < deadline, "{:?}, before {before:?}", held());

@@ -7,6 +7,8 @@
 //! the decay is theirs alone (`arena_decide_unforced_purge_eagerness`), so they are stopped for it.
 
 #[cfg(feature = "jemalloc")]
+use crate::caught::caught;
+#[cfg(feature = "jemalloc")]
 use crate::figures::jemalloc::{self, ctl::Path};
 #[cfg(feature = "jemalloc")]
 use crate::governor::options::decay::{DIRTY, get_arena, set_arena};
@@ -76,7 +78,9 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if self.stopped && tikv_jemalloc_ctl::background_thread::write(true).is_err() {
-            tracing::warn!("jemalloc's background threads could not be started again");
+            caught(|| {
+                tracing::warn!("jemalloc's background threads could not be started again");
+            });
         }
     }
 }

@@ -5,6 +5,7 @@ use super::layer::Shared;
 use super::route::{End, Outcome};
 use super::routes::Place;
 use super::tally::Tally;
+use crate::caught::caught;
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -97,7 +98,8 @@ impl Drop for Work {
         };
         route.note(&outcome);
         if outcome.is_slow || outcome.is_very_slow {
-            self.tell(&outcome, status);
+            // A handler that panics drops this, and a log that panics then would end the process.
+            caught(|| self.tell(&outcome, status));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection after the other, a bounded number of them at once.
 
 use super::stalled::Stalled;
+use crate::caught::caught;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
@@ -76,7 +77,8 @@ impl Connections {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 // The client is gone already, or the process has no descriptor left.
                 Err(error) => {
-                    tracing::debug!(%error, "a connection was not accepted");
+                    // Whose log panics is to have a server all the same.
+                    caught(|| tracing::debug!(%error, "a connection was not accepted"));
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
