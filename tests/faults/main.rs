@@ -74,6 +74,7 @@ fn role() {
         "lowered" => limit::lowered(&folder),
         "group" => limit::in_group(&folder),
         "no_thread" => threads::no_thread(&folder),
+        "no_block" => threads::no_block(&folder),
         "no_process" => threads::no_process(&folder),
         "headless" => threads::headless(&folder),
         "calls" => calls::calls(&folder),

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -176,6 +177,15 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
         atomic_fetch_sub(&plimsoll_faults.create_nth, 1) == 1)
         return EAGAIN;
     return real(thread, attributes, run, with);
+}
+
+/* What has a thread's own block handed back at its end is refused to every thread, from the first on: by the
+ * environment, for that is before `main`. */
+int pthread_setspecific(pthread_key_t key, const void *value) {
+    REAL(pthread_setspecific);
+    if (value == (void *)1 && getenv("PLIMSOLL_TEST_NO_BLOCK"))
+        return ENOMEM;
+    return real(key, value);
 }
 
 /* A program started by vfork, which Rust has no safe way to call: its id, or -1. */

@@ -72,6 +72,35 @@ pub fn no_thread(folder: &Path) {
     say(folder, &format!("{refused} refused"));
 }
 
+/// No thread can have its own block handed back, so none has one: all count in the shared one.
+pub fn no_block(folder: &Path) {
+    assert_eq!(plimsoll::threads().len(), 0);
+    let threads = (0..40u64).map(|number| {
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for round in 0..500 {
+                kept.push(vec![1u8; 1 + (number * 37 + round * 11) as usize % 3_000]);
+                if round % 3 == 0 {
+                    kept.remove(0);
+                }
+                if let Some(last) = kept.last_mut() {
+                    last.extend_from_slice(&[0; 100]);
+                }
+            }
+            // Freed by another thread.
+            kept
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    for thread in threads {
+        drop(thread.join().unwrap());
+    }
+    truth::assert_exact();
+    start().unwrap().stop();
+    truth::assert_exact();
+    say(folder, &format!("{} threads", plimsoll::threads().len()));
+}
+
 /// As a user who may have no more threads.
 pub fn no_process(folder: &Path) {
     let mut found = libc::rlimit {
@@ -147,6 +176,15 @@ fn a_process_whose_main_thread_has_ended_is_watched_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let account = played(roles::command("headless", folder.path()), folder.path());
     assert_eq!(account, ["Ok(true) Ok(())", "0 faults"]);
+}
+
+#[test]
+fn threads_that_can_hand_nothing_back_count_together_and_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(mut command) = shim::command("no_block", folder.path()) {
+        command.env("PLIMSOLL_TEST_NO_BLOCK", "1");
+        assert_eq!(played(command, folder.path()), ["0 threads"]);
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub(super) fn can_hand_back() -> bool {
 pub(super) fn at_thread_exit() -> bool {
     FORK_HOOKED.get_or_init(|| {
         // Should two threads come here at once the handler may stand twice; the second call
-        // then finds nothing left to do.
+        // then finds nothing left to do. Where there is no memory for it a child counts on as the parent
+        // would: exactly, but with the figures of threads that are not in it.
         // SAFETY: `in_child` neither unwinds nor allocates.
         unsafe { libc::pthread_atfork(None, None, Some(child)) == 0 }
     });
