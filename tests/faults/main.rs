@@ -14,6 +14,7 @@ mod library;
 mod limit;
 mod memory;
 mod own_proc;
+mod restarts;
 #[cfg(all(feature = "http", feature = "cache"))]
 mod served;
 mod shim;
@@ -78,6 +79,7 @@ fn role() {
         "no_process" => threads::no_process(&folder),
         "headless" => threads::headless(&folder),
         "calls" => calls::calls(&folder),
+        "restarts" => restarts::restarts(&folder),
         #[cfg(all(feature = "http", feature = "cache"))]
         "server_threads" => served::server_threads(&folder),
         #[cfg(all(feature = "http", feature = "cache"))]

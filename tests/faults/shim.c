@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -35,6 +36,8 @@ struct faults {
     atomic_long call_errno;
     atomic_long call_seen;
     atomic_long call_failed;
+    /* A descriptor to which the name of a call that failed is written, with a newline; 0: none. */
+    atomic_long call_log;
     /* Which it was, with zeros to the end. */
     char call_name[16];
 } plimsoll_faults;
@@ -44,9 +47,13 @@ static __thread int marked;
 /* The calling thread's calls are meant, or no longer. */
 void plimsoll_faults_mark(int on) { marked = on; }
 
+/* Of a thread of ours, or of the one that the environment names. */
 static int is_meant(void) {
     char name[17] = {0};
-    return marked || (prctl(PR_GET_NAME, name) == 0 && strncmp(name, "plimsoll", 8) == 0);
+    if (marked || prctl(PR_GET_NAME, name) != 0)
+        return marked;
+    const char *only = getenv("PLIMSOLL_TEST_THREAD");
+    return only ? strcmp(name, only) == 0 : strncmp(name, "plimsoll", 8) == 0;
 }
 
 /* Whether this call is the one that fails. */
@@ -58,6 +65,11 @@ static int fails(const char *name) {
         return 0;
     strncpy(plimsoll_faults.call_name, name, sizeof plimsoll_faults.call_name - 1);
     atomic_fetch_add(&plimsoll_faults.call_failed, 1);
+    long log = atomic_load(&plimsoll_faults.call_log);
+    if (log != 0) {
+        syscall(SYS_write, log, name, strlen(name));
+        syscall(SYS_write, log, "\n", 1);
+    }
     errno = (int)atomic_load(&plimsoll_faults.call_errno);
     return 1;
 }
@@ -91,6 +103,12 @@ WRAP(ssize_t, sendto,
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 WRAP(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *to),
      (fd, path, flags, mask, to))
+WRAP(int, dup2, (int from, int to), (from, to))
+WRAP(int, dup3, (int from, int to, int flags), (from, to, flags))
+WRAP(int, execve, (const char *path, char *const *arguments, char *const *variables),
+     (path, arguments, variables))
+WRAP(int, sigaction, (int signal, const struct sigaction *to, struct sigaction *before),
+     (signal, to, before))
 WRAP(ssize_t, readlink, (const char *path, char *to, size_t most), (path, to, most))
 
 #define WRAP_OPEN(name) \
@@ -119,6 +137,11 @@ WRAP_OPEN(open64)
 WRAP_FCNTL(fcntl)
 WRAP_FCNTL(fcntl64)
 
+int pthread_sigmask(int how, const sigset_t *to, sigset_t *before) {
+    REAL(pthread_sigmask);
+    return fails("pthread_sigmask") ? errno : real(how, to, before);
+}
+
 /* What the standard library waits with comes through here as well, and is left alone. */
 long syscall(long number, ...) {
     REAL(syscall);
@@ -128,8 +151,9 @@ long syscall(long number, ...) {
     for (int place = 0; place < 6; place++)
         with[place] = va_arg(more, long);
     va_end(more);
-    int is_ours = number == SYS_sched_getattr || number == SYS_sched_setattr;
-    if (is_ours && fails("sched_attr"))
+    int is_attr = number == SYS_sched_getattr || number == SYS_sched_setattr;
+    int is_affinity = number == SYS_sched_getaffinity || number == SYS_sched_setaffinity;
+    if ((is_attr && fails("sched_attr")) || (is_affinity && fails("sched_affinity")))
         return -1;
     return real(number, with[0], with[1], with[2], with[3], with[4], with[5]);
 }

@@ -21,6 +21,7 @@ pub struct Faults {
     pub call_errno: AtomicI64,
     pub call_seen: AtomicI64,
     pub call_failed: AtomicI64,
+    pub call_log: AtomicI64,
     pub call_name: [u8; 16],
 }
 

@@ -123,3 +123,50 @@ pub fn wait_for(events: &mut EventReader, mut wanted: impl FnMut(&Event) -> bool
     }
     panic!("no such event");
 }
+
+/// Device, file and flags of each, where there is one.
+pub type Descriptors = Vec<Option<(u64, u64, i32)>>;
+
+/// What the first descriptors are, and whether a new image would have them.
+pub fn descriptors() -> Descriptors {
+    let of = |descriptor| {
+        // SAFETY: fills the structure that it is given, and reads a flag.
+        unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            let is_there = libc::fstat(descriptor, &mut about) == 0;
+            is_there.then(|| {
+                (
+                    about.st_dev,
+                    about.st_ino,
+                    libc::fcntl(descriptor, libc::F_GETFD),
+                )
+            })
+        }
+    };
+    (0..20).map(of).collect()
+}
+
+/// Whether another process would find the state file in use: a child of this one, which has no part in its
+/// locks.
+pub fn is_locked(folder: &Path) -> bool {
+    let name = folder
+        .join("state.lock")
+        .into_os_string()
+        .into_encoded_bytes();
+    let name = std::ffi::CString::new(name).unwrap();
+    // SAFETY: the child opens, asks and ends, none of which allocates or takes a lock of the program's.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let mut wanted: libc::flock = std::mem::zeroed();
+            wanted.l_type = libc::F_WRLCK as _;
+            let file = libc::open(name.as_ptr(), libc::O_RDWR);
+            let asked = libc::fcntl(file, libc::F_GETLK, &mut wanted);
+            let is_held = asked == 0 && wanted.l_pid == libc::getppid();
+            libc::_exit(if is_held { 7 } else { 8 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        libc::WEXITSTATUS(status) == 7
+    }
+}

@@ -164,11 +164,15 @@ fn duplicate(descriptor: BorrowedFd<'_>, least: i32) -> io::Result<OwnedFd> {
 /// Has `to` be what `from` is, closed in a new image.
 #[cfg(unix)]
 fn replace(from: i32, to: i32) -> io::Result<()> {
-    // SAFETY: `to` is a descriptor that is kept for that; the flag is set before any `execve`.
-    unsafe {
-        if libc::dup2(from, to) < 0 || libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    // SAFETY: `to` is a descriptor that is kept for that.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let failed = unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } < 0;
+    // SAFETY: likewise; the flag is set before any `execve`.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let failed =
+        unsafe { libc::dup2(from, to) < 0 || libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC) < 0 };
+    if failed {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }
