@@ -121,6 +121,10 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(plimsoll_loom, allow(dead_code, unused))]
+#![cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "there is neither a fork nor an exec")
+)]
 
 mod allocator;
 #[cfg(feature = "batch")]

@@ -1,8 +1,10 @@
 //! Sockets of the machine, by the name that the environment gives: nothing here waits for who listens.
 
+use std::io;
 use std::mem::{offset_of, zeroed};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::{io, os::fd::AsRawFd};
 
 /// An address of `AF_UNIX`.
 pub(super) struct Address {

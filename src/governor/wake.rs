@@ -8,6 +8,7 @@
 //! the kernel ourselves: `memory.pressure` of our control group, or of the whole machine.
 
 use super::error::StartError;
+#[cfg(target_os = "linux")]
 use super::event::WakeSource;
 use super::shared::Shared;
 use crate::figures::Roots;

@@ -21,6 +21,10 @@ const APART: Duration = Duration::from_millis(1);
 
 /// The signals that the main thread blocked at one moment, the first in the lowest place.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "nobody can be asked")
+)]
 pub(super) struct Blocked(u64);
 
 impl Blocked {

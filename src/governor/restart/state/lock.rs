@@ -10,6 +10,7 @@ use super::files::{owner_only, suffixed, trusted};
 #[cfg(unix)]
 use crate::governor::restart::listeners::ABOVE;
 use std::fs::File;
+#[cfg(unix)]
 use std::io;
 use std::path::Path;
 
