@@ -1179,3 +1179,79 @@ fn a_waker_that_panics_keeps_nobody_from_a_grant() {
         }
     }
 }
+
+/// Whatever of the program's panics, in whichever kind of job: what was taken is given back, and the same budget
+/// and settings serve the next one.
+#[test]
+#[cfg(panic = "unwind")]
+fn a_job_whose_items_weights_or_work_panic_leaves_nothing_taken() {
+    fn panics<T>(run: impl FnOnce() -> T) {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        let why = ended.err().expect("it panics");
+        assert_eq!(why.downcast_ref::<&str>(), Some(&"on purpose"));
+    }
+    fn on_purpose() -> ! {
+        std::panic::panic_any("on purpose")
+    }
+    let budget = Budget::new(10).unwrap();
+    let batches = Batches::builder().most_items(7).build().unwrap();
+    let items = || (0..1_000u64).map(|item| if item == 100 { on_purpose() } else { item });
+    let weight = |item: &u64| if *item == 100 { on_purpose() } else { 3 };
+    for in_pool in [false, true] {
+        let within = |run: &(dyn Fn() + Sync)| if in_pool { pool(2).install(run) } else { run() };
+        panics(|| {
+            within(&|| {
+                _ = items()
+                    .for_each_within(&budget, &batches, |_: &u64| 3, |_| ())
+                    .is_ok()
+            })
+        });
+        assert_eq!((budget.held(), budget.waiting()), (0, 0));
+        panics(|| {
+            within(&|| {
+                _ = (0..1_000)
+                    .for_each_within(&budget, &batches, weight, |_| ())
+                    .is_ok()
+            })
+        });
+        assert_eq!((budget.held(), budget.waiting()), (0, 0));
+    }
+    panics(|| items().in_batches(&batches).run(|_| ()).is_ok());
+    panics(|| {
+        (0..50)
+            .in_batches(&batches)
+            .run(|_: &mut Vec<u64>| on_purpose())
+            .is_ok()
+    });
+    let try_run = |work: fn(&mut Vec<u64>) -> Result<(), ()>| {
+        (0..50).in_batches(&batches).try_run(work).is_ok()
+    };
+    panics(|| try_run(|_| on_purpose()));
+    panics(|| {
+        drop(now(stream::iter(items())
+            .in_batches(&batches)
+            .run(async |_| ())))
+    });
+    panics(|| {
+        let numbers = stream::iter(0..50u64).in_batches(&batches);
+        drop(now(numbers.run(async |_| on_purpose())));
+    });
+    let done = (0..50)
+        .in_batches(&batches)
+        .run(|_: &mut Vec<u64>| ())
+        .unwrap();
+    assert_eq!(done.items, 50);
+    let work = |_| ();
+    let done = (0..50u64).for_each_within(&budget, &batches, |_: &u64| 3, work);
+    assert_eq!(done.unwrap().items, 50);
+}
+
+/// A future that has nothing to wait for.
+#[cfg(panic = "unwind")]
+fn now<F: Future>(future: F) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}

@@ -1003,3 +1003,118 @@ fn every_value_is_dropped_once() {
     drop(cache);
     assert_eq!(drops.load(Ordering::Relaxed), made);
 }
+
+/// Panics as it is told to: in one of what the cache asks of a key or of a value.
+#[cfg(panic = "unwind")]
+#[derive(Debug)]
+struct Touchy(u64);
+
+#[cfg(panic = "unwind")]
+std::thread_local! {
+    static TOUCHED: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+#[cfg(panic = "unwind")]
+impl Touchy {
+    /// Once.
+    fn touch(how: &'static str) {
+        if TOUCHED.get() == Some(how) {
+            TOUCHED.set(None);
+            std::panic::panic_any(how);
+        }
+    }
+}
+
+#[cfg(panic = "unwind")]
+impl Clone for Touchy {
+    fn clone(&self) -> Touchy {
+        Touchy::touch("clone");
+        Touchy(self.0)
+    }
+}
+
+#[cfg(panic = "unwind")]
+impl PartialEq for Touchy {
+    fn eq(&self, other: &Touchy) -> bool {
+        Touchy::touch("eq");
+        self.0 == other.0
+    }
+}
+
+#[cfg(panic = "unwind")]
+impl Eq for Touchy {}
+
+#[cfg(panic = "unwind")]
+impl std::hash::Hash for Touchy {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Touchy::touch("hash");
+        self.0.hash(state);
+    }
+}
+
+/// Each comes to whoever asked, and the cache is there for the next, who waits for nobody.
+#[test]
+#[cfg(panic = "unwind")]
+fn keys_and_values_that_panic_leave_the_cache_to_others() {
+    let build = || {
+        let cache = PressureCache::builder("touchy").entries(100);
+        let cache = cache.ttl(Duration::from_secs(3_600)).build().unwrap();
+        (0..20).for_each(|key| cache.insert(Touchy(key), Touchy(key)));
+        cache
+    };
+    type Use = fn(&PressureCache<Touchy, Touchy>);
+    let uses: [(&str, Use); 9] = [
+        ("get", |cache| drop(cache.get(&Touchy(1)))),
+        ("peek", |cache| _ = cache.contains(&Touchy(1))),
+        ("replace", |cache| cache.insert(Touchy(1), Touchy(1))),
+        ("insert", |cache| cache.insert(Touchy(99), Touchy(99))),
+        ("remove", |cache| drop(cache.remove(&Touchy(1)))),
+        ("insert_with", |cache| {
+            cache.insert_with(Touchy(1), || {
+                Touchy::touch("make");
+                Touchy(1)
+            });
+        }),
+        ("get_or_insert_with", |cache| {
+            drop(cache.get_or_insert_with(&Touchy(98), || {
+                Touchy::touch("make");
+                Touchy(98)
+            }));
+        }),
+        ("get_or_insert_async", |cache| {
+            let made = async {
+                Touchy::touch("make");
+                Touchy(97)
+            };
+            let made = pin!(cache.get_or_insert_async(&Touchy(97), made));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(made.poll(&mut context).is_ready());
+        }),
+        ("free", |cache| _ = cache.free_bytes(1)),
+    ];
+    let mut panicked = 0;
+    for (name, use_it) in uses {
+        for how in ["hash", "eq", "clone", "make"] {
+            if (name, how) == ("free", "hash") {
+                // The table hashes what it evicts, and counts wrong after that: as documented.
+                continue;
+            }
+            let cache = build();
+            TOUCHED.set(Some(how));
+            let told = catch_unwind(AssertUnwindSafe(|| use_it(&cache)));
+            let is_touched = TOUCHED.take().is_none();
+            assert_eq!(told.is_err(), is_touched, "{name} {how}");
+            panicked += u32::from(is_touched);
+            // Nobody holds a lock or a flight any more.
+            use_it(&cache);
+            for key in 2..20 {
+                let found = cache.get_or_insert_with(&Touchy(key), || Touchy(key));
+                assert_eq!(found.0, key, "{name} {how}");
+            }
+            let held = cache.invalidate_if(|_, _| true);
+            assert!((18..=21).contains(&held), "{name} {how}: {held}");
+            assert_eq!(cache.statistics().bytes, 0, "{name} {how}");
+        }
+    }
+    assert!(panicked >= 20, "{panicked} of 36");
+}

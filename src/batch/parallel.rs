@@ -112,8 +112,8 @@ where
     ///
     /// # Panics
     ///
-    /// If `work` does: no further item is begun, those that were are finished, every permit is given back,
-    /// and the panic goes on.
+    /// If `work`, `bytes` or the iterator does: no further item is begun, those that were are finished, every
+    /// permit is given back, and the panic goes on.
     ///
     /// # Cost
     ///

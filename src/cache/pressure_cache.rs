@@ -30,6 +30,9 @@ use std::time::Duration;
 /// The `drop` and `clone` of values and keys, a key's `eq` and `hash`, and the closure of
 /// [`invalidate_if`](Self::invalidate_if) must not use the cache they are in: parts of it are locked. A value that
 /// is made must not ask for its own key: it would wait for itself.
+///
+/// Whatever of these panics, the panic goes to who called, and the cache goes on; that of a value's `drop` goes no
+/// further than to the log. But a `hash` that panics while its key is evicted leaves a table that counts wrong.
 pub struct PressureCache<K, V> {
     pub(super) name: String,
     /// The table's, which does not tell it.
