@@ -15,7 +15,7 @@ mod limit;
 mod memory;
 mod own_proc;
 mod restarts;
-#[cfg(all(feature = "http", feature = "cache"))]
+#[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
 mod served;
 mod shim;
 mod signals;
@@ -23,7 +23,7 @@ mod spawn;
 mod threads;
 mod truth;
 
-#[cfg(all(feature = "http", feature = "cache"))]
+#[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
 #[path = "../client/mod.rs"]
 mod client;
 #[path = "../group/mod.rs"]
@@ -66,6 +66,7 @@ fn role() {
         "clock" => clock::clock(&folder),
         "stuck_clock" => clock::stuck_clock(&folder),
         "no_proc" => own_proc::no_proc(&folder),
+        "restarts_without_proc" => own_proc::restarts_without_proc(&folder),
         "proc_lost" => own_proc::proc_lost(&folder),
         "full_disk" => disk::full(&folder),
         "read_only" => disk::read_only_role(&folder),
@@ -80,11 +81,13 @@ fn role() {
         "headless" => threads::headless(&folder),
         "calls" => calls::calls(&folder),
         "restarts" => restarts::restarts(&folder),
-        #[cfg(all(feature = "http", feature = "cache"))]
+        #[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
+        "forked" => served::forked(&folder),
+        #[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
         "server_threads" => served::server_threads(&folder),
-        #[cfg(all(feature = "http", feature = "cache"))]
+        #[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
         "no_sweeper" => served::no_sweeper(&folder),
-        #[cfg(all(feature = "http", feature = "cache"))]
+        #[cfg(all(feature = "http", feature = "cache", feature = "batch"))]
         "no_descriptor" => served::no_descriptor(&folder),
         other => panic!("no such role: {other}"),
     }

@@ -2,7 +2,7 @@
 
 use super::disk::{mount, unmount};
 use super::{played, roles, with_own_mounts};
-use plimsoll::{EventKind, Fault, Level, Monitor, MonitorBuilder, StartError};
+use plimsoll::{EventKind, Fault, Level, Monitor, MonitorBuilder, Restart, StartError};
 use roles::{LIMIT, fill, say, wait_for};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -89,6 +89,39 @@ pub fn proc_lost(folder: &Path) {
     });
     uncover();
     monitor.stop();
+}
+
+/// Restarts in place where `/proc` has gone: neither the program's path nor the main thread's signals can be
+/// looked up then.
+pub fn restarts_without_proc(folder: &Path) {
+    let is_again = !roles::account(folder).is_empty();
+    say(folder, "image");
+    // SAFETY: all zero is a set, which is filled.
+    let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: asks for what the calling thread blocks, and whether the set has a signal.
+    let is_deaf = unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), &mut blocked);
+        libc::sigismember(&blocked, libc::SIGTERM) == 1
+    };
+    if is_again {
+        say(folder, &format!("deaf to SIGTERM: {is_deaf}"));
+        return uncover();
+    }
+    let monitor = builder()
+        .restart(Restart::Exec)
+        .state_file(folder.join("state"))
+        .start()
+        .unwrap();
+    cover();
+    let why = monitor.restart();
+    panic!("{why}");
+}
+
+#[test]
+fn a_restart_finds_the_program_though_proc_has_gone() {
+    if let Some(account) = plays("restarts_without_proc") {
+        assert_eq!(account, ["image", "image", "deaf to SIGTERM: false"]);
+    }
 }
 
 fn plays(role: &str) -> Option<Vec<String>> {

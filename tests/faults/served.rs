@@ -5,9 +5,10 @@ use super::calls::all_of;
 use super::threads::{held, wait_for};
 use super::{client, played, roles, shim};
 use client::get;
+use plimsoll::batch::{Batches, InBatches};
 use plimsoll::cache::PressureCache;
 use plimsoll::http::{Admin, ServeError, Server};
-use plimsoll::{Level, Monitor, Shrink};
+use plimsoll::{Drill, Level, Monitor, Shrink};
 use roles::say;
 use std::fs::File;
 use std::net::TcpStream;
@@ -131,6 +132,64 @@ pub fn no_descriptor(folder: &Path) {
     assert_eq!(get(address, "/api/system/memory-stats").status, 200);
     drop(waiting);
     say(folder, "answered");
+}
+
+/// The child of a fork has none of the parent's threads, and what they did for it is done otherwise or not at all:
+/// nothing in it waits for them.
+pub fn forked(folder: &Path) {
+    let ttl_cache = |name: &str| {
+        let builder = PressureCache::builder(name).entries(10);
+        builder.ttl(Duration::from_millis(20)).build().unwrap()
+    };
+    let first = ttl_cache("first");
+    first.insert(1, 1);
+    let monitor = Arc::new(Monitor::builder().cache(&first).start().unwrap());
+    let server = serve(&monitor).unwrap();
+    let address = server.address();
+    assert_eq!(get(address, "/api/system/memory-details").status, 200);
+    let batches = Batches::builder()
+        .monitor(&monitor)
+        .pause_while(Level::Optimise);
+    let batches = batches.build().unwrap();
+    // A level that the child must not wait for to end.
+    let long = Drill::new(0.77).lasting(Duration::from_secs(3_600));
+    monitor.drill(long).unwrap();
+    while monitor.level() == Level::Normal {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut held = Some(server);
+    // SAFETY: the child runs code of this crate and of the test alone, which has no lock of another thread's.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(held.take());
+        let next = ttl_cache("next");
+        next.insert(1, 1);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while next.statistics().evictions.expired < 1 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        say(
+            folder,
+            &format!("swept {}", next.statistics().evictions.expired),
+        );
+        let job = (0..50).in_batches(&batches).run(|_: &mut Vec<u64>| ());
+        say(folder, &format!("worked {}", job.unwrap().items));
+        // SAFETY: ends the child, and runs nothing of the harness's.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: our own child.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    assert_eq!(get(address, "/api/system/memory-stats").status, 200);
+    drop(held);
+}
+
+#[test]
+fn in_the_child_of_a_fork_nothing_waits_for_a_thread_of_the_parents() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = roles::command("forked", folder.path());
+    assert_eq!(played(command, folder.path()), ["swept 1", "worked 50"]);
 }
 
 #[test]
