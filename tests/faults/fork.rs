@@ -27,7 +27,8 @@ pub type Work = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
 
 impl Bare {
     pub fn start(work: Work) -> Bare {
-        let mut thread = 0;
+        // SAFETY: a number or a pointer, which is written before it is read.
+        let mut thread: libc::pthread_t = unsafe { std::mem::zeroed() };
         // SAFETY: a function that takes nothing, and a place for the thread's name.
         let made = unsafe {
             libc::pthread_create(&mut thread, std::ptr::null(), work, std::ptr::null_mut())

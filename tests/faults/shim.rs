@@ -43,6 +43,9 @@ pub fn command(role: &str, folder: &Path) -> Option<Command> {
 }
 
 fn make() -> Result<tempfile::TempDir, String> {
+    if cfg!(target_feature = "crt-static") {
+        return Err("a static program has nothing put before its C library".to_owned());
+    }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let source = folder.path().join("shim.c");
     std::fs::write(&source, include_str!("shim.c")).map_err(|error| error.to_string())?;
