@@ -1,7 +1,10 @@
 //! `plimsoll analyze`, as a person or a program runs it.
 #![cfg(feature = "cli")]
 
+mod skip;
+
 use serde_json::Value;
+use skip::skip;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -675,7 +678,7 @@ fn a_reader_that_goes_away_is_no_fault() {
 #[test]
 fn a_standard_output_that_is_full_is_said_to_be() {
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
-        println!("skipped: there is no /dev/full");
+        skip("there is no /dev/full");
         return;
     };
     let file = File::new("soak.csv", csv(0.0, level));

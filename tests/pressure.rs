@@ -6,9 +6,11 @@
 #![cfg(all(target_os = "linux", feature = "http"))]
 
 mod group;
+mod skip;
 mod tothub;
 
 use group::Group;
+use skip::skip;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
@@ -47,7 +49,7 @@ fn a_leaking_service_restarts_itself_and_lives_and_without_the_governor_is_kille
     let group = match Group::new("leak", LIMIT) {
         Ok(group) => group,
         Err(why) => {
-            println!("skipped: no memory control group can be made here: {why}");
+            skip(format!("no memory control group can be made here: {why}"));
             return;
         }
     };
@@ -80,7 +82,7 @@ fn a_leak_of_a_hundred_mib_a_second_kills_who_looks_every_half_minute() {
         let group = match Group::new(governor, 512 << 20) {
             Ok(group) => group,
             Err(why) => {
-                println!("skipped: no memory control group can be made here: {why}");
+                skip(format!("no memory control group can be made here: {why}"));
                 return;
             }
         };

@@ -6,9 +6,11 @@
 )]
 
 mod roles;
+mod skip;
 mod truth;
 
 use plimsoll::{EventKind, Monitor, Plimsoll, Restart, RestartError};
+use skip::skip;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -61,7 +63,7 @@ fn role() {
 fn run_by_another(folder: &Path) -> Option<(Vec<String>, Option<i32>)> {
     // SAFETY: no arguments, no effect, cannot fail.
     if unsafe { libc::geteuid() } != 0 {
-        println!("skipped: only root can become another user");
+        skip("only root can become another user");
         return None;
     }
     let output = Command::new(std::env::current_exe().unwrap())
@@ -74,7 +76,7 @@ fn run_by_another(folder: &Path) -> Option<(Vec<String>, Option<i32>)> {
     let output = match output {
         Ok(output) => output,
         Err(error) => {
-            println!("skipped: another user may not run this test: {error}");
+            skip(format!("another user may not run this test: {error}"));
             return None;
         }
     };

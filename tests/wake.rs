@@ -7,8 +7,10 @@
 )]
 
 mod group;
+mod skip;
 
 use plimsoll::{Event, EventKind, EventReader, Fault, Monitor, Plimsoll};
+use skip::skip;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -234,10 +236,6 @@ fn a_socket_of_the_service_manager_is_told_and_wakes_the_monitor() {
     assert!(child.wait().unwrap().success());
 }
 
-fn skipped(why: &str) {
-    println!("skipped: {why}");
-}
-
 /// Whether this user may set a trigger of the kernel's; says so when not.
 fn may_ask_the_kernel() -> bool {
     let trigger = File::options()
@@ -246,7 +244,7 @@ fn may_ask_the_kernel() -> bool {
         .open("/proc/pressure/memory");
     let may = trigger.is_ok_and(|mut file| file.write_all(b"some 200000 2000000\0").is_ok());
     if !may {
-        skipped("no pressure stall information that this user may ask for");
+        skip("no pressure stall information that this user may ask for");
     }
     may
 }
@@ -259,7 +257,7 @@ fn stall(name: &str, by: &str, watch: Option<&str>) {
     }
     let group = match group::Group::new(name, 32 << 20) {
         Ok(group) => group,
-        Err(why) => return skipped(&why),
+        Err(why) => return skip(&why),
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut command = command("stalled", folder.path());
@@ -312,17 +310,17 @@ fn a_trigger_whose_group_is_removed_is_said_to_be_lost_once_and_wakes_nobody() {
         .into_iter()
         .find(|root| root.join("cgroup.procs").exists())
     else {
-        return skipped("no control groups of version 2");
+        return skip("no control groups of version 2");
     };
     let group = root.join(format!("plimsoll-lost-{}", std::process::id()));
     if let Err(error) = fs::create_dir(&group) {
-        return skipped(&format!("{}: {error}", group.display()));
+        return skip(format!("{}: {error}", group.display()));
     }
     let folder = tempfile::tempdir().unwrap();
     let watch = group.join("memory.pressure");
     if !watch.exists() {
         let _ = fs::remove_dir(&group);
-        return skipped("a group has no `memory.pressure`");
+        return skip("a group has no `memory.pressure`");
     }
     let mut child = command("lost", folder.path())
         .env("MEMORY_PRESSURE_WATCH", watch)

@@ -3,8 +3,8 @@
 //! The library is built at the first run, in a target folder of its own that stays: some seconds
 //! where the jemalloc that was built for this test can be linked again, minutes where not.
 
-use super::fork::all_states;
 use super::truth::assert_exact;
+use super::{fork::all_states, skip};
 use super::{played, roles};
 use plimsoll::Monitor;
 use std::ffi::{CStr, CString};
@@ -223,7 +223,7 @@ fn with_library(role: &str) -> Option<(tempfile::TempDir, Command)> {
     let library = match &*MADE {
         Ok(library) => library,
         Err(why) => {
-            println!("skipped: {why}");
+            skip(why);
             return None;
         }
     };

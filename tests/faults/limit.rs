@@ -1,6 +1,6 @@
 //! The limit is lowered while more than it is in use.
 
-use super::{group, played, roles, said};
+use super::{group, played, roles, said, skip};
 use plimsoll::figures::Roots;
 use plimsoll::{EventKind, Level, Monitor};
 use roles::{MIB, say};
@@ -131,7 +131,7 @@ fn a_limit_that_is_lowered_below_what_is_in_use_is_critical_at_its_next_reading(
             assert_eq!(roles::account(folder), ["lowered", "done"]);
             assert_eq!(group.kills(), 0);
         }
-        Err(why) => println!("skipped: no memory control group can be made here: {why}"),
+        Err(why) => skip(format!("no memory control group can be made here: {why}")),
     }
     assert_eq!(recorded.join().unwrap(), ["lowered"]);
 }

@@ -30,8 +30,11 @@ mod client;
 mod group;
 #[path = "../roles/mod.rs"]
 mod roles;
+#[path = "../skip/mod.rs"]
+mod skip;
 
 use plimsoll::Plimsoll;
+use skip::skip;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -132,7 +135,7 @@ fn played(command: Command, folder: &Path) -> Vec<String> {
 fn with_own_mounts(command: &mut Command) -> bool {
     // SAFETY: no arguments, no effect, cannot fail.
     if unsafe { libc::geteuid() } != 0 {
-        println!("skipped: only root can have mounts of its own");
+        skip("only root can have mounts of its own");
         return false;
     }
     let own_mounts = || {
@@ -162,7 +165,7 @@ fn with_own_mounts(command: &mut Command) -> bool {
     match trial.status() {
         Ok(_) => true,
         Err(error) => {
-            println!("skipped: no mounts of its own: {error}");
+            skip(format!("no mounts of its own: {error}"));
             false
         }
     }

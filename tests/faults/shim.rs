@@ -1,7 +1,7 @@
 //! The library that has calls fail (`shim.c`): made with the machine's C compiler, put before the C
 //! library of a process that plays a role, and steered by that process itself.
 
-use super::roles;
+use super::{roles, skip};
 use std::ffi::CStr;
 use std::path::Path;
 use std::process::Command;
@@ -36,7 +36,7 @@ pub fn command(role: &str, folder: &Path) -> Option<Command> {
             Some(command)
         }
         Err(why) => {
-            println!("skipped: {why}");
+            skip(why);
             None
         }
     }

@@ -1,6 +1,6 @@
 //! No thread is to be had for the monitor.
 
-use super::{played, roles, shim, truth};
+use super::{played, roles, shim, skip, truth};
 use plimsoll::figures::{LimitReader, ProcessFigures, Roots};
 use plimsoll::{EventKind, Monitor, StartError};
 use roles::{OTHER, say};
@@ -205,7 +205,7 @@ fn a_monitor_that_is_refused_a_thread_leaves_nothing_behind_and_starts_the_next_
 fn a_user_who_may_have_no_more_threads_is_told_so() {
     // SAFETY: no arguments, no effect, cannot fail.
     if unsafe { libc::geteuid() } != 0 {
-        println!("skipped: only root can become another user");
+        skip("only root can become another user");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ fn a_user_who_may_have_no_more_threads_is_told_so() {
     // Whether it may run at all.
     let mut trial = std::process::Command::new(command.get_program());
     if let Err(error) = trial.arg("--list").uid(OTHER).output() {
-        println!("skipped: another user may not run this test: {error}");
+        skip(format!("another user may not run this test: {error}"));
         return;
     }
     let account = played(command, folder.path());
