@@ -85,8 +85,9 @@
 //!
 //! Linux on x86-64 and AArch64 is first class. On other Unix systems the allocator counts the same
 //! way, and the monitor cannot start, because figures and limits come from `/proc`. Elsewhere all
-//! threads count in one shared block: exact, but slower. The tests run on Linux, x86-64, with glibc:
-//! other processors, musl and other systems are decided by `cfg` and untested. With `panic = "abort"` a
+//! threads count in one shared block: exact, but slower. The tests run on Linux, x86-64, with glibc and, by
+//! hand, musl, the allocator's on an emulated AArch64 too: other systems are decided by `cfg` and untested.
+//! With `panic = "abort"` a
 //! callback that panics ends the process, as any panic does. A signal handler must not allocate (POSIX
 //! does not allow it either): one that interrupts a count loses it. An operation that another
 //! thread is in the middle of during a `fork` may be half counted in the child.

@@ -8,7 +8,7 @@
 mod roles;
 
 use plimsoll::{EventKind, Fault, Plimsoll, Withheld};
-use roles::{builder, descriptors, fill, is_locked, remembered, run, say, started, wait_for};
+use roles::{builder, fill, is_locked, remembered, run, say, settled, started, wait_for};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
@@ -97,7 +97,7 @@ fn fails(folder: &Path) {
     for (number, socket) in sockets.iter().enumerate() {
         monitor.hand_over(&number.to_string(), socket).unwrap();
     }
-    let before = descriptors();
+    let before = settled();
     assert!(is_locked(folder));
     let _kept = fill(0.96);
     let mut tries = Vec::new();
@@ -123,7 +123,7 @@ fn fails(folder: &Path) {
     assert_eq!((monitor.restarts().len(), remembered(folder)), (0, 0));
     assert!(waits >= 1);
     // What stood where a socket had to go stands there again.
-    assert_eq!(descriptors(), before);
+    assert_eq!(settled(), before);
     // And no other program takes the state file meanwhile.
     assert!(is_locked(folder));
     File::create(folder.join("mended")).unwrap();

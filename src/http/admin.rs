@@ -39,7 +39,8 @@ const MOST_COMMANDS: usize = 4;
 ///
 /// "This machine" is a loopback address without a sign of a proxy in between. A request has to name a
 /// host that is ours ([`allow_host`](Self::allow_host)), and one that a browser says was caused by
-/// another site is refused.
+/// another site is refused. A program that is no browser may say that it is the page: where others have
+/// accounts on this machine, set a token.
 #[derive(Clone)]
 #[must_use = "nothing is served until `router` or `serve`"]
 pub struct Admin {

@@ -3,14 +3,14 @@
 
 use super::{played, roles, shim};
 use plimsoll::Monitor;
-use roles::{Descriptors, account, builder, descriptors, is_locked, remembered, say};
+use roles::{account, builder, is_locked, remembered, say, settled};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ERROR: &str = "PLIMSOLL_TEST_ERROR";
 
@@ -33,20 +33,6 @@ fn start(folder: &Path) -> Monitor {
         std::thread::sleep(Duration::from_millis(1));
     }
     monitor
-}
-
-/// The descriptors, once nobody opens something for a moment.
-fn settled() -> Descriptors {
-    loop {
-        let now = descriptors();
-        let is_steady = (0..50).all(|_| {
-            std::thread::sleep(Duration::from_millis(1));
-            descriptors() == now
-        });
-        if is_steady {
-            return now;
-        }
-    }
 }
 
 pub fn restarts(folder: &Path) {
@@ -83,16 +69,7 @@ pub fn restarts(folder: &Path) {
     let name = failed(folder).pop().unwrap_or_default();
     say(folder, &format!("{name}: {why}"));
     remembered(folder);
-    // What is struck out again may be on its way to the disk.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let now = descriptors();
-        if now == before {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{name}: {now:?} {before:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    assert_eq!(settled(), before, "{name}");
     assert!(is_locked(folder), "{name}");
     let why = monitor.restart();
     panic!("after {name}: {why}");

@@ -128,7 +128,7 @@ pub fn wait_for(events: &mut EventReader, mut wanted: impl FnMut(&Event) -> bool
 pub type Descriptors = Vec<Option<(u64, u64, i32)>>;
 
 /// What the first descriptors are, and whether a new image would have them.
-pub fn descriptors() -> Descriptors {
+fn descriptors() -> Descriptors {
     let of = |descriptor| {
         // SAFETY: fills the structure that it is given, and reads a flag.
         unsafe {
@@ -144,6 +144,20 @@ pub fn descriptors() -> Descriptors {
         }
     };
     (0..20).map(of).collect()
+}
+
+/// [`descriptors`], once nobody has opened something for a moment: the state may be on its way to the disk.
+pub fn settled() -> Descriptors {
+    loop {
+        let now = descriptors();
+        let is_steady = (0..50).all(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            descriptors() == now
+        });
+        if is_steady {
+            return now;
+        }
+    }
 }
 
 /// Whether another process would find the state file in use: a child of this one, which has no part in its
