@@ -4,6 +4,10 @@
     clippy::print_stdout,
     reason = "what a test found is part of its result"
 )]
+#![cfg_attr(
+    not(panic = "unwind"),
+    allow(unused_imports, reason = "of what panics")
+)]
 
 mod cache_model;
 

@@ -51,7 +51,7 @@ abort() {
     # An unstable option of the harness, which the stable compiler takes only when told so.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Cpanic=abort -Zpanic-abort-tests' \
         cargo test --locked --target-dir target/abort --features 'http cache rayon' --lib --test allocator \
-        --test cache --test decay --test diagnosis --test exactness --test uncounted
+        --test cache --test exactness --test monitor --test uncounted
 }
 
 for name in "${@:-all}"; do

@@ -282,7 +282,9 @@ mod tests {
         assert_eq!(Line::parse("ru"), None);
     }
 
+    /// Where a panic aborts, each test has a process and its main thread.
     #[test]
+    #[cfg(panic = "unwind")]
     fn a_test_is_found_by_its_thread_or_by_the_function_around_the_closure() {
         assert!(arguments("krate::other::{{closure}}")[0].ends_with("around_the_closure"));
         let on_main = |name: &'static str| {

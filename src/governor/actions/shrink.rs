@@ -161,7 +161,8 @@ pub(in crate::governor) fn weak<C: Shrink + 'static>(cache: &Arc<C>) -> Weak<dyn
     weak
 }
 
-#[cfg(test)]
+// A panic that aborts is caught by nobody.
+#[cfg(all(test, panic = "unwind"))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
