@@ -97,8 +97,12 @@ pub use status::{
 };
 pub use timeline::{Moment, Stretch};
 
+#[cfg(all(fuzzing, feature = "jemalloc"))]
+pub use options::fuzz_deployed;
 #[cfg(fuzzing)]
 pub use restart::fuzz_parse as fuzz_state;
+#[cfg(all(target_os = "linux", fuzzing))]
+pub use restart::{fuzz_blocked, fuzz_find as fuzz_locks};
 #[cfg(all(unix, fuzzing))]
 pub use restart::{fuzz_names, fuzz_notify};
 #[cfg(all(target_os = "linux", fuzzing))]

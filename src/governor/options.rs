@@ -383,6 +383,17 @@ pub(super) mod decay {
     }
 }
 
+/// Takes arbitrary text of the deployer's: answers what it asks for under this name, as a number, if it does.
+#[cfg(all(fuzzing, feature = "jemalloc"))]
+pub fn fuzz_deployed(text: &str, name: &str) -> Option<i64> {
+    let asked = std::cell::Cell::new(None);
+    Deployed::of(text, name, |value| {
+        asked.set(number(value));
+        true
+    });
+    asked.get()
+}
+
 #[cfg(all(test, feature = "jemalloc"))]
 mod tests {
     use super::number;

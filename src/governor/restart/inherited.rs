@@ -152,6 +152,12 @@ fn parse(status: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
+/// Takes an arbitrary status of a thread: answers the signals that it blocks.
+#[cfg(all(fuzzing, target_os = "linux"))]
+pub fn fuzz_blocked(status: &[u8]) -> Option<u64> {
+    parse(status)
+}
+
 #[cfg(target_os = "linux")]
 fn set_of(bits: u64) -> libc::sigset_t {
     // SAFETY: all zero is a valid set.

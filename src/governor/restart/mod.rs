@@ -30,10 +30,14 @@ pub use state::{RestartRecord, StateError};
 pub use withheld::Withheld;
 pub(super) use withheld::{cooldown_left, in_last_hour, judge, spent};
 
+#[cfg(all(target_os = "linux", fuzzing))]
+pub use inherited::fuzz_blocked;
 #[cfg(all(unix, fuzzing))]
 pub use listeners::fuzz_names;
 #[cfg(all(unix, fuzzing))]
 pub use notify::fuzz_parse as fuzz_notify;
+#[cfg(all(target_os = "linux", fuzzing))]
+pub use state::fuzz_find;
 #[cfg(fuzzing)]
 pub use state::fuzz_parse;
 

@@ -31,6 +31,8 @@ mod text;
 
 pub use error::StateError;
 pub(in crate::governor) use kept::State;
+#[cfg(all(target_os = "linux", fuzzing))]
+pub use lock::fuzz_find;
 pub use record::RestartRecord;
 pub(in crate::governor) use record::unix_seconds;
 pub(in crate::governor) use text::MOST_ROWS;
