@@ -946,6 +946,32 @@ fn values_that_panic_when_they_are_dropped_leave_a_cache_that_counts() {
     }
 }
 
+/// As above, of values that are no shared ones: whichever way one goes, rejected ones too.
+#[test]
+#[cfg(panic = "unwind")]
+fn a_value_that_is_not_let_in_may_panic_when_it_is_dropped() {
+    #[derive(Clone)]
+    struct Alone;
+    impl Drop for Alone {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let cache = PressureCache::builder("alone").bytes(1_000);
+    let cache = cache.weigh_by(|key: &u64, _: &Alone| *key).build().unwrap();
+    cache.insert(100, Alone);
+    cache.insert(5_000, Alone);
+    // What is answered is the caller's.
+    std::mem::forget(cache.get_or_insert_with(&6_000, || Alone));
+    std::mem::forget(cache.get_or_insert_with(&200, || Alone));
+    std::mem::forget(cache.get(&200));
+    cache.set_bytes(0).unwrap();
+    std::mem::forget(cache.get_or_insert_with(&300, || Alone));
+    cache.insert(1, Alone);
+    let found = cache.statistics();
+    assert_eq!((found.entries, found.bytes, found.rejected), (0, 0, 4));
+}
+
 #[cfg(panic = "unwind")]
 fn gone_by_time(cache: &PressureCache<u64, Arc<Bomb>>) -> u64 {
     cache.statistics().evictions.expired

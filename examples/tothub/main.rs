@@ -82,6 +82,8 @@ fn main() -> ExitCode {
         .with_env_filter(wanted)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Nor does anybody have to read the log.
+        .log_internal_errors(false)
         .init();
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,

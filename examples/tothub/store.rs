@@ -101,7 +101,9 @@ impl Store {
             // Filled beside and renamed, so that a database is whole or not there.
             let beside = folder.join(format!("tothub.sqlite.{}", std::process::id()));
             // One that was killed meanwhile had the same id, as the first process of a container has it.
-            for left in [beside.clone(), beside.with_added_extension("-journal")] {
+            let mut journal = beside.clone().into_os_string();
+            journal.push("-journal");
+            for left in [beside.clone(), journal.into()] {
                 let _ = std::fs::remove_file(left);
             }
             fill(&beside, days).map_err(|error| wrong(error.to_string()))?;

@@ -29,6 +29,7 @@ fn deployed(text: &str) {
         (None, Some(digits)) if !digits.is_empty() => (digits, 8),
         _ => (digits, 10),
     };
+    assert!(!digits.starts_with(['+', '-']));
     let size = i128::from_str_radix(digits, radix).expect("a number");
     let signed = if value.starts_with('-') { -size } else { size };
     assert_eq!(i128::from(asked), signed);

@@ -7,7 +7,9 @@
 use super::base::{SCALE, Table, Unit};
 use super::builder::Shares;
 use crate::Level;
+use crate::caught::kept;
 use std::hash::Hash;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -116,10 +118,15 @@ impl Capacity {
         let limits = self.lock();
         let weight = (table.weight() as f64 * share) as u64;
         let whole = limits.weight(self.unit);
+        let mut panicked = None;
         if weight < whole {
-            self.set(table, weight);
+            // A key whose drop panics is not to leave the cache as small.
+            kept(&mut panicked, || self.set(table, weight));
         }
         self.set(table, whole);
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
     }
 
     /// The table rounds up for every shard; rounded down before, the sum keeps to the weight.

@@ -34,7 +34,7 @@ where
             && self.capacity.admits(usual.bytes())
             && !self.flights.are_used();
         if is_usual {
-            self.let_in(key, value, Stamp::new(NEVER, false, usual), None);
+            self.let_in(key, Held::new(value), Stamp::new(NEVER, false, usual), None);
         } else {
             self.put(key, value, Kept::default(), self.ttl);
         }
@@ -214,6 +214,8 @@ where
 
     #[inline(never)]
     fn put(&self, key: K, value: V, kept: Kept, ttl: Option<Duration>) {
+        // Whichever way it goes from here.
+        let value = Held::new(value);
         let weight = self.weight(kept, |weigh| weigh(&key, &value));
         let expires = self.expires(ttl);
         let (Some(expires), true) = (expires, self.capacity.admits(weight.bytes())) else {
@@ -232,12 +234,15 @@ where
     ///
     /// The one place that does it, so that the table's insertion is compiled into it.
     #[inline(never)]
-    fn let_in(&self, key: K, value: V, stamp: Stamp, flights: Option<Locked<'_, K, Entry<V>>>) {
+    fn let_in(
+        &self,
+        key: K,
+        value: Held<V>,
+        stamp: Stamp,
+        flights: Option<Locked<'_, K, Entry<V>>>,
+    ) {
         let mut evicted = Evicted::by_inserting();
-        let entry = Entry {
-            value: Held::new(value),
-            stamp,
-        };
+        let entry = Entry { value, stamp };
         self.table.insert_with_lifecycle(key, entry, &mut evicted);
         if flights.is_none() && self.flights.are_used() {
             self.flights.overtake_all();
@@ -250,26 +255,27 @@ where
     /// Ends a flight with what was made, and answers that.
     fn fill(&self, maker: Maker<'_, K, Entry<V>>, value: V, kept: Kept) -> V {
         // What was weighed goes in; the clone goes out.
+        let value = Held::new(value);
         let answer = value.clone();
         let weight = self.weight(kept, |weigh| {
             maker.key().map_or(0, |key| weigh(&key, &value))
         });
         let Some(expires) = self.expires(self.ttl) else {
             self.counters.rejected();
-            return answer;
+            return answer.into_inner();
         };
         let stamp = Stamp::new(expires, false, weight);
         let let_in = |key, flights: Locked<'_, _, _>| self.let_in(key, value, stamp, Some(flights));
         // One that is too heavy is told to those who wait, and not held.
         let let_in = self.capacity.admits(weight.bytes()).then_some(let_in);
         let told = || Entry {
-            value: Held::new(answer.clone()),
+            value: answer.clone(),
             stamp,
         };
         if !maker.land(let_in, told) {
             self.counters.rejected();
         }
-        answer
+        answer.into_inner()
     }
 
     #[inline]

@@ -32,7 +32,8 @@ use std::time::Duration;
 /// is made must not ask for its own key: it would wait for itself.
 ///
 /// Whatever of these panics, the panic goes to who called, and the cache goes on; that of a value's `drop` goes no
-/// further than to the log. But a `hash` that panics while its key is evicted leaves a table that counts wrong.
+/// further than to the log. But a key's `hash` or `drop` that panics while its entry is taken out leaves a table that
+/// counts wrong.
 pub struct PressureCache<K, V> {
     pub(super) name: String,
     /// The table's, which does not tell it.

@@ -44,7 +44,7 @@ impl Address {
     }
 }
 
-/// A socket of this kind that no other program inherits.
+/// A socket of this kind; on Linux, one that no other program inherits.
 pub(super) fn socket(kind: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: makes a socket.
     match unsafe { libc::socket(libc::AF_UNIX, kind | CLOEXEC, 0) } {

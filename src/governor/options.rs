@@ -96,8 +96,15 @@ fn number(text: &str) -> Option<i64> {
         Some(_) if digits.starts_with('0') => (8, 1),
         _ => (10, 0),
     };
-    // No second sign.
-    let size = u64::from_str_radix(&digits[prefix..], radix).ok()?;
+    let digits_alone = &digits[prefix..];
+    if !digits_alone
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric())
+    {
+        // No second sign, not even a plus.
+        return None;
+    }
+    let size = u64::from_str_radix(digits_alone, radix).ok()?;
     let size = i64::try_from(size).ok()?;
     match text.len() - digits.len() {
         0 => Some(size),
@@ -410,6 +417,9 @@ mod tests {
             ("5s", None),
             ("", None),
             ("--1", None),
+            ("-+1", None),
+            ("+1", None),
+            ("0x+10", None),
             ("0x-10", None),
             ("-0x-8000000000000000", None),
             ("9223372036854775808", None),

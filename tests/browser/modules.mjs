@@ -55,7 +55,7 @@ const cases = {
     const [before, now] = [{ started_unix_seconds: 1000.5 }, { started_unix_seconds: 2007.5 }];
     assert.equal(restarted.greet(before), null);
     const other = restarted.greet(now);
-    takeRestarts([{ at_unix_seconds: 2000, how: "exec" }], now);
+    takeRestarts([{ at_unix_seconds: 2000, how: "exec" }]);
     restarted.explain(other);
     assert.deepEqual(allRestarts().map(({ at_unix_seconds: at, isOnlySeen }) => [at, isOnlySeen]), [[2000, undefined]]);
     // And one of which nobody has told is seen all the same.
@@ -64,15 +64,14 @@ const cases = {
   },
 
   async "a restart that did not happen is none"() {
-    const { allRestarts, takeEvent, takeRestarts } = await source("happenings");
+    const { allRestarts, takeEvent } = await source("happenings");
     const image = { started_unix_seconds: 4000.5 };
     const known = allRestarts().length;
     const restart = { at_unix_seconds: 4100, how: "exec" };
     takeEvent({ sequence: 0, at_unix_seconds: 4100.2, kind: "restarting", restart }, image);
-    takeRestarts([restart], image);
+    takeEvent({ sequence: 1, at_unix_seconds: 4100.3, kind: "action" }, image);
     assert.equal(allRestarts().length, known + 1);
-    takeEvent({ sequence: 1, at_unix_seconds: 4100.4, kind: "fault" }, image);
-    takeRestarts([], image);
+    takeEvent({ sequence: 2, at_unix_seconds: 4100.4, kind: "fault", ends_restart: true }, image);
     assert.equal(allRestarts().length, known);
   },
 

@@ -132,15 +132,17 @@ impl Listeners {
             // SAFETY: asks for a flag. Fails only where nothing stands.
             let flags = unsafe { libc::fcntl(place, libc::F_GETFD) };
             let is_saved = replace(place, socket.spare.as_raw_fd()).is_ok();
-            moved.saved[index] = is_saved.then_some(flags);
-            moved.count = index + 1;
             // SAFETY: takes the place of a descriptor that was kept aside; without the flag that
             // would close it in the new image.
             if unsafe { libc::dup2(socket.copy.as_raw_fd(), place) } < 0 {
                 let error = io::Error::last_os_error();
+                // What stands here stayed, and no copy of it does.
+                let _ = replace(socket.copy.as_raw_fd(), socket.spare.as_raw_fd());
                 moved.undo();
                 return Err(error);
             }
+            moved.saved[index] = is_saved.then_some(flags);
+            moved.count = index + 1;
         }
         Ok(moved)
     }

@@ -3,7 +3,8 @@
 use super::Clock;
 use crate::figures::Signal;
 use crate::governor::{
-    ActionKind, Event, EventKind, Held, LedgerRow, Level, Restart, RestartRecord, Skipped,
+    ActionKind, Event, EventKind, Fault, Held, LedgerRow, Level, Restart, RestartRecord, Skipped,
+    Withheld,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -125,6 +126,8 @@ pub(crate) struct EventAnswer {
     /// Of a restart that begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     restart: Option<Restarted>,
+    /// Whether a restart that had begun did not happen: its image could not be started, or it was called off.
+    ends_restart: bool,
 }
 
 /// What kind of event.
@@ -159,6 +162,11 @@ impl EventAnswer {
             to: None,
             row: None,
             restart: None,
+            ends_restart: matches!(
+                event.kind,
+                EventKind::Fault(Fault::ExecFailed(_))
+                    | EventKind::RestartWithheld(Withheld::Ending | Withheld::PolicyChanged)
+            ),
         };
         match &event.kind {
             EventKind::Level { from, to, .. } => {
@@ -225,6 +233,7 @@ mod tests {
             "at_unix_seconds": 110.0,
             "uptime_seconds": 10.0,
             "kind": "restarting",
+            "ends_restart": false,
             "restart": {
                 "at_unix_seconds": 1,
                 "process_id": 2,
@@ -241,5 +250,22 @@ mod tests {
             },
         });
         assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn what_ends_a_restart_that_had_begun_says_so() {
+        let ends = |kind| {
+            let event = Event {
+                sequence: 0,
+                uptime: Duration::ZERO,
+                kind,
+            };
+            EventAnswer::of(&event, Clock::from(0.0)).ends_restart
+        };
+        assert!(ends(EventKind::Fault(Fault::ExecFailed(7))));
+        assert!(ends(EventKind::RestartWithheld(Withheld::Ending)));
+        assert!(ends(EventKind::RestartWithheld(Withheld::PolicyChanged)));
+        assert!(!ends(EventKind::RestartWithheld(Withheld::Tidal)));
+        assert!(!ends(EventKind::Fault(Fault::CallbackPanicked)));
     }
 }

@@ -26,6 +26,7 @@ export function takeEvent(event, image) {
   events.set(key, { ...event, key, row });
   if (isNew) trim(events, EVENTS);
   if (event.restart) takeRestart(event.restart);
+  if (event.ends_restart) forgetBegun(image);
 }
 
 function takeRow(row, image) {
@@ -50,15 +51,14 @@ function takeRestart(restart) {
   trim(restarts, RESTARTS);
 }
 
-/**
- * What is remembered. One that was about to end this image and is remembered no more did not happen: its
- * image could not be started, or it was called off.
- */
-export function takeRestarts(list, image) {
-  const isRemembered = (at) => (list ?? []).some((restart) => Math.abs(restart.at_unix_seconds - at) <= 1);
-  for (const [key, { at_unix_seconds: at }] of restarts) {
-    if (at > image.started_unix_seconds && !isRemembered(at)) restarts.delete(key);
+/** One that was about to end this image did not happen: the next could not be started, or it was called off. */
+function forgetBegun(image) {
+  for (const [key, restart] of restarts) {
+    if (restart.at_unix_seconds > image.started_unix_seconds) restarts.delete(key);
   }
+}
+
+export function takeRestarts(list) {
   for (const restart of list ?? []) takeRestart(restart);
 }
 

@@ -135,7 +135,7 @@ async function fetchDetails() {
   detailsAt = Date.now();
   try {
     // Where no stream comes through, the verdict is asked for.
-    const leak = connection === "live" ? null : get("leak-analysis");
+    const leak = connection === "live" ? null : get("memory/leak-analysis").catch(() => null);
     takeDetails(...(await Promise.all([get("memory-details"), get("auto-restart/status"), leak])));
     say("");
   } catch (problem) {
@@ -155,7 +155,7 @@ function takeDetails(details, status, leak) {
   record.takeHistory(details.history);
   happenings.takeLedger(details.ledger, details.image);
   for (const event of details.events ?? []) happenings.takeEvent(event, details.image);
-  happenings.takeRestarts(status.restarts, details.image);
+  happenings.takeRestarts(status.restarts);
   if (newImage) {
     restarted.explain(newImage);
     newImage = null;
