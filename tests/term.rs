@@ -11,8 +11,31 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+/// Its output, and the first line of it, which says where it listens.
+fn first_line(service: &mut Child) -> (BufReader<ChildStdout>, String) {
+    let mut out = BufReader::new(service.stdout.take().expect("piped"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("its first line");
+    (out, line)
+}
+
+/// Waits for its end, which is to come by itself and within this time.
+fn ended(mut service: Child, within: Duration) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = service.try_wait().unwrap() {
+            return status;
+        }
+        if begun.elapsed() > within {
+            service.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// Tells a service that leaks to end so long after a restart has begun, and answers how and after
 /// what time it ended, and what it said.
@@ -27,9 +50,7 @@ fn told_after(data: &Path, delay: Duration) -> (ExitStatus, Duration, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the service runs");
-    let mut out = BufReader::new(service.stdout.take().expect("piped"));
-    let mut said = String::new();
-    out.read_line(&mut said).expect("its first line");
+    let (mut out, mut said) = first_line(&mut service);
     let address = said.trim().rsplit('/').next().unwrap().to_owned();
     // A connection that is held open, so that there is a drain to speak of.
     let mut held = TcpStream::connect(address).expect("it listens");
@@ -48,16 +69,7 @@ fn told_after(data: &Path, delay: Duration) -> (ExitStatus, Duration, String) {
     let told = Instant::now();
     // SAFETY: sends a signal to a child that has not been waited for.
     unsafe { libc::kill(service.id() as i32, libc::SIGTERM) };
-    let status = loop {
-        if let Some(status) = service.try_wait().unwrap() {
-            break status;
-        }
-        if told.elapsed() > Duration::from_secs(10) {
-            service.kill().unwrap();
-            panic!("goes on, told {delay:?} after a restart had begun");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let status = ended(service, Duration::from_secs(10));
     let after = told.elapsed();
     rest.join().unwrap().unwrap();
     out.read_to_string(&mut said).unwrap();
@@ -100,21 +112,6 @@ fn what_the_process_did_before_the_service_does_not_count() {
     assert!(account.contains("alive after 1 s"), "{account}");
 }
 
-/// Waits for its end, which is to come by itself.
-fn ended(mut service: Child) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(status) = service.try_wait().unwrap() {
-            return status;
-        }
-        if Instant::now() > deadline {
-            service.kill().unwrap();
-            panic!("it does not end");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_service_to_which_nobody_listens_restarts_and_comes_to_its_end() {
     let data = tothub::filled();
@@ -128,13 +125,11 @@ fn a_service_to_which_nobody_listens_restarts_and_comes_to_its_end() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the service runs");
-    let mut out = BufReader::new(service.stdout.take().expect("piped"));
-    out.read_line(&mut String::new()).expect("its first line");
-    drop(out);
+    drop(first_line(&mut service));
     let mut log = String::new();
     let mut said = service.stderr.take().expect("piped");
     said.read_to_string(&mut log).unwrap();
-    let status = ended(service);
+    let status = ended(service, Duration::from_secs(60));
     assert!(status.success(), "{status}: {log}");
     assert!(log.contains(" restarting "), "{log}");
 }
@@ -148,15 +143,13 @@ fn a_request_that_never_ends_keeps_no_service_from_ending() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the service runs");
-    let mut out = BufReader::new(service.stdout.take().expect("piped"));
-    let mut said = String::new();
-    out.read_line(&mut said).expect("its first line");
+    let (_out, said) = first_line(&mut service);
     let address = said.trim().rsplit('/').next().unwrap().to_owned();
     let mut held = TcpStream::connect(address).expect("it listens");
     held.write_all(b"GET / HT").unwrap();
     std::thread::sleep(Duration::from_millis(200));
     // SAFETY: sends a signal to a child that has not been waited for.
     unsafe { libc::kill(service.id() as i32, libc::SIGTERM) };
-    assert!(ended(service).success());
+    assert!(ended(service, Duration::from_secs(60)).success());
     drop(held);
 }

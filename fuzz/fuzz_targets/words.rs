@@ -22,7 +22,8 @@ fn deployed(text: &str) {
     let mut own = last.filter(|(name, _)| name.trim() == "dirty_decay_ms");
     let (_, value) = own.next().expect("an entry of that name");
     // As C reads it, which may have `0x` or `0` before it and no more than one sign.
-    let digits = value.strip_prefix('-').unwrap_or(value);
+    let value = value.trim_ascii_start();
+    let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
     let hexadecimal = digits.strip_prefix("0x").or(digits.strip_prefix("0X"));
     let (digits, radix) = match (hexadecimal, digits.strip_prefix('0')) {
         (Some(digits), _) => (digits, 16),

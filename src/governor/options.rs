@@ -87,30 +87,25 @@ impl Deployed {
     }
 }
 
-/// As jemalloc reads a number: decimal, hexadecimal after `0x`, or octal after `0`.
+/// As jemalloc reads a number (`malloc_strtoumax`): after blanks and a sign, decimal, hexadecimal after `0x`, or octal after
+/// `0`.
 #[cfg(feature = "jemalloc")]
 fn number(text: &str) -> Option<i64> {
-    let digits = text.trim_start_matches('-');
-    let (radix, prefix) = match digits.get(..2) {
+    let text = text.trim_ascii_start();
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (radix, prefix) = match unsigned.get(..2) {
         Some("0x" | "0X") => (16, 2),
-        Some(_) if digits.starts_with('0') => (8, 1),
+        Some(_) if unsigned.starts_with('0') => (8, 1),
         _ => (10, 0),
     };
-    let digits_alone = &digits[prefix..];
-    if !digits_alone
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric())
-    {
-        // No second sign, not even a plus.
+    let digits = &unsigned[prefix..];
+    // There is one sign: a second one the standard library would take.
+    if digits.starts_with('+') {
         return None;
     }
-    let size = u64::from_str_radix(digits_alone, radix).ok()?;
+    let size = u64::from_str_radix(digits, radix).ok()?;
     let size = i64::try_from(size).ok()?;
-    match text.len() - digits.len() {
-        0 => Some(size),
-        1 => Some(-size),
-        _ => None,
-    }
+    Some(if text.starts_with('-') { -size } else { size })
 }
 
 /// Background threads, so that an idle program does not keep what it held at its peak. Dirty pages are given
@@ -418,7 +413,8 @@ mod tests {
             ("", None),
             ("--1", None),
             ("-+1", None),
-            ("+1", None),
+            ("+1", Some(1)),
+            (" 7", Some(7)),
             ("0x+10", None),
             ("0x-10", None),
             ("-0x-8000000000000000", None),
