@@ -13,9 +13,9 @@ mod tothub;
 
 use plimsoll::Monitor;
 use plimsoll::http::Admin;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use tothub::Service;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
@@ -32,24 +32,17 @@ fn program(names: &[&str]) -> PathBuf {
     })
 }
 
-/// A service that leaks fast enough to be told within a minute.
-fn start(data: &Path) -> (Child, String) {
-    let mut service = Command::new(tothub::path())
-        .args(["--scenario", "leak-map", "--rate-mib-per-minute", "60"])
-        .args(["--limit", "512MiB", "--interval-ms", "250", "--port", "0"])
-        .arg("--data")
-        .arg(data)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the service runs");
-    let mut lines = BufReader::new(service.stdout.take().expect("its output")).lines();
-    let line = lines.next().expect("a line").expect("text");
-    // The next image says it again.
-    std::thread::spawn(move || lines.count());
-    let address = line.strip_prefix("tothub listens on http://");
-    let address = address.unwrap_or_else(|| panic!("{line}")).to_owned();
-    (service, address)
-}
+/// A leak that is fast enough to be told within a minute.
+const LEAKS: [&str; 8] = [
+    "--scenario",
+    "leak-map",
+    "--rate-mib-per-minute",
+    "60",
+    "--limit",
+    "512MiB",
+    "--interval-ms",
+    "250",
+];
 
 #[test]
 fn a_person_sees_what_happens_and_can_do_something_about_it() {
@@ -63,15 +56,15 @@ fn a_person_sees_what_happens_and_can_do_something_about_it() {
     let kept = std::env::var_os("PLIMSOLL_SCREENSHOTS").map(PathBuf::from);
     let pictures = kept.as_deref().unwrap_or(pictures.path());
     let data = tothub::filled();
-    let (mut service, address) = start(data.path());
+    let service = Service::start(data.path(), &LEAKS);
     let output = Command::new(node)
         .arg(folder().join("dashboard.mjs"))
-        .arg(&address)
+        .arg(service.address.to_string())
         .arg(chromium)
         .arg(pictures)
         .output()
         .expect("node runs");
-    tothub::terminate(&mut service);
+    drop(service);
     let found = String::from_utf8_lossy(&output.stdout);
     println!("{found}");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -9,7 +9,10 @@
 #[allow(dead_code, reason = "the part of it that a failed restart needs")]
 #[path = "../examples/tothub/gate.rs"]
 mod gate;
+
+mod client;
 mod roles;
+mod tothub;
 
 use axum::Router;
 use axum::routing::get;
@@ -21,6 +24,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tothub::Service;
 
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
@@ -196,4 +200,50 @@ fn who_is_only_idle_is_cut_off_long_before_the_deadline() {
         after.as_secs_f64()
     );
     assert!(after >= Duration::from_secs(3) && after < DEADLINE / 2);
+}
+
+/// Whoever operates the service takes restarts out of the policy while it drains for one.
+#[test]
+fn a_restart_that_is_called_off_opens_the_door_again() {
+    let data = tothub::filled();
+    let service = Service::start(data.path(), &["--interval-ms", "50"]);
+    let address = service.address.to_string();
+    let come_in = || {
+        let mut client = Client::new(&address);
+        client.ask("health");
+        client.hear("ok\n").contains(LAST)
+    };
+    assert!(!come_in());
+    // Both came in before. Who has not said all keeps the drain from its end, which is ten seconds away.
+    let (mut halting, mut operator) = (Client::new(&address), Client::new(&address));
+    halting.say("GET /hea");
+    let begun = client::post(service.address, "/api/system/auto-restart/restart", "");
+    assert_eq!(begun.status, 202, "{begun:?}");
+    wait_until(&come_in);
+
+    let never = r#"{"restart": null}"#;
+    operator.say(&format!(
+        "POST /api/system/auto-restart/config HTTP/1.1\r\nHost: {address}\r\n\
+         Origin: http://{address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{never}",
+        never.len()
+    ));
+    wait_until(|| !come_in());
+    halting.say("lth HTTP/1.1\r\nHost: gate\r\n\r\n");
+    assert!(!halting.hear("ok\n").contains(LAST));
+    let status = client::get(service.address, "/api/system/auto-restart/status").json();
+    assert_eq!(status["restarts"], serde_json::json!([]), "{status}");
+    assert_eq!(
+        status["policy"]["restart"],
+        serde_json::Value::Null,
+        "{status}"
+    );
+}
+
+fn wait_until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -402,28 +402,9 @@ impl Drop for Running {
 #[test]
 fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
     let data = tothub::filled();
-    let mut service = Command::new(tothub::path())
-        .args([
-            "--limit",
-            "512MiB",
-            "--interval-ms",
-            "200",
-            "--port",
-            "0",
-            "--data",
-        ])
-        .arg(data.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map(Running)
-        .unwrap();
-    let mut lines = BufReader::new(service.0.stdout.take().unwrap()).lines();
-    let line = lines.next().unwrap().unwrap();
-    std::thread::spawn(move || lines.count());
-    let address = line
-        .strip_prefix("tothub listens on http://")
-        .unwrap()
-        .to_owned();
+    let flags = ["--limit", "512MiB", "--interval-ms", "200"];
+    let service = tothub::Service::start(data.path(), &flags);
+    let address = service.address;
 
     let folder = tempfile::tempdir().unwrap();
     let rules = source("src/export/prometheus/alerts.yml");
@@ -484,7 +465,7 @@ fn a_real_prometheus_scrapes_a_service_and_loads_the_rules() {
         }
         std::thread::sleep(Duration::from_millis(250));
     }
-    tothub::terminate(&mut service.0);
+    drop(service);
 
     assert_eq!(found.0, Some(1.0), "{target:#?}");
     let live = found.1.unwrap();

@@ -21,11 +21,17 @@ mod tothub;
 
 use group::Group;
 use skip::skip;
-use std::io::{BufRead, BufReader};
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tothub::Service;
 
 const SIGKILL: i32 = 9;
+
+/// As many connections to the database as the service has for its requests.
+const READERS: u64 = 4;
 
 /// 2,000,000 visits: some 240 MiB when all are held at once.
 const DAYS: &str = "400";
@@ -78,36 +84,11 @@ fn a_report_over_two_million_rows_ends_in_128_mib_where_all_at_once_is_killed() 
     assert!(group.kills() > 0);
 }
 
-/// A running service that is told to end, whatever happens.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        tothub::terminate(&mut self.0);
-    }
-}
-
 #[test]
 fn all_children_are_streamed_in_chunks_and_lists_come_from_their_caches() {
     let data = tothub::filled();
-    let mut service = Command::new(tothub::path())
-        .args(["--port", "0", "--data"])
-        .arg(data.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the service runs");
-    let mut lines = BufReader::new(service.stdout.take().expect("piped")).lines();
-    let _service = Running(service);
-    let address = lines
-        .find_map(|line| {
-            Some(
-                line.ok()?
-                    .strip_prefix("tothub listens on http://")?
-                    .to_owned(),
-            )
-        })
-        .and_then(|address| address.parse().ok())
-        .expect("an address");
+    let service = Service::start(data.path(), &[]);
+    let address = service.address;
 
     let all = client::get(address, "/api/children/export");
     assert_eq!(all.status, 200);
@@ -151,4 +132,51 @@ fn all_children_are_streamed_in_chunks_and_lists_come_from_their_caches() {
         ("settings", 25),
     ];
     assert_eq!(told, expected.map(|(name, most)| (name, most, (1, 1))));
+}
+
+/// A report that waits for memory keeps nobody from the database, however many there are.
+#[test]
+fn reports_that_pause_hold_up_no_other_request() {
+    let data = tothub::filled_with(&["--attendance-days", "100"]);
+    let flags = ["--attendance-days", "100", "--interval-ms", "50"];
+    let service = Service::start(data.path(), &flags);
+    let address = service.address;
+    let asked = r#"{"pressure": 0.85, "seconds": 60}"#;
+    let drill = client::post(address, "/api/system/memory/drill", asked);
+    assert_eq!(drill.status, 202, "{drill:?}");
+    let level = || client::get(address, "/api/system/memory-stats").json()["level"].clone();
+    wait_until(|| level() == "restart");
+
+    let _waiting: Vec<_> = (0..READERS)
+        .map(|_| {
+            let mut report = TcpStream::connect(address).expect("it listens");
+            let line = b"POST /api/reports/nightly HTTP/1.1\r\nHost: tothub\r\n\r\n";
+            report.write_all(line).unwrap();
+            report
+        })
+        .collect();
+    let under_way = || {
+        let performance = client::get(address, "/api/system/performance").json();
+        let mut routes = performance["routes"].as_array().unwrap().iter();
+        let report = routes.find(|row| row["route"] == "/api/reports/nightly");
+        report.map_or(0, |row| row["in_flight"].as_u64().unwrap())
+    };
+    wait_until(|| under_way() == READERS);
+    for page in 1..=2 * READERS {
+        let path = format!("/api/children?page={page}");
+        assert_eq!(client::get(address, &path).status, 200, "{path}");
+    }
+    assert_eq!(
+        under_way(),
+        READERS,
+        "reports came to an end: nothing is shown"
+    );
+}
+
+fn wait_until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

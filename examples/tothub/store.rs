@@ -68,6 +68,7 @@ pub struct Setting {
 }
 
 pub struct Store {
+    path: PathBuf,
     readers: Vec<Mutex<Connection>>,
     next: AtomicUsize,
 }
@@ -110,18 +111,11 @@ impl Store {
             std::fs::rename(&beside, &path).map_err(|error| wrong(error.to_string()))?;
         }
         let readers = (0..READERS)
-            .map(|_| {
-                let connection = Connection::open_with_flags(
-                    &path,
-                    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-                )?;
-                // 2 MiB of pages for each.
-                connection.pragma_update(None, "cache_size", -2048)?;
-                Ok(Mutex::new(connection))
-            })
+            .map(|_| open(&path).map(Mutex::new))
             .collect::<Result<_, rusqlite::Error>>()
             .map_err(|error| wrong(error.to_string()))?;
         Ok(Store {
+            path,
             readers,
             next: AtomicUsize::new(0),
         })
@@ -206,14 +200,16 @@ impl Store {
     }
 
     /// All recorded visits, by day, as they are read: `walk` is given one after the other.
+    ///
+    /// On a connection of its own: a walk may pause for half a minute, and keeps no reader from others.
     pub fn visits<R, E: From<rusqlite::Error>>(
         &self,
         walk: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<Visit>>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let reader = self.reader();
+        let reader = open(&self.path)?;
         let sql = "SELECT date, room, arrived, left FROM attendance JOIN children \
                    ON children.id = attendance.child ORDER BY date, child";
-        let mut statement = reader.prepare_cached(sql)?;
+        let mut statement = reader.prepare(sql)?;
         let mut visits = statement.query_map([], |row| {
             Ok(Visit {
                 date: row.get(0)?,
@@ -224,6 +220,14 @@ impl Store {
         })?;
         walk(&mut visits)
     }
+}
+
+/// To read, with 2 MiB of pages.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    Ok(connection)
 }
 
 /// The version of the database here and its days of attendance; `None` when there is none that can be

@@ -1,8 +1,10 @@
 //! The example, as the tests start it.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// The example beside the tests. Cargo builds it with all of them, and not with one alone.
 pub fn path() -> PathBuf {
@@ -53,6 +55,40 @@ pub fn filled_with(flags: &[&str]) -> tempfile::TempDir {
         .expect("the service runs");
     assert!(filled.status.success(), "{filled:?}");
     data
+}
+
+/// The service as it runs: told to end, and waited for, when this goes.
+pub struct Service {
+    child: Child,
+    /// Where it listens, now and after every restart.
+    pub address: SocketAddr,
+}
+
+impl Service {
+    /// Over this folder's database, at a port that is free. What it says after it listens is read and
+    /// passed over.
+    pub fn start(data: &Path, flags: &[&str]) -> Service {
+        let mut child = Command::new(path())
+            .args(flags)
+            .args(["--port", "0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the service runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let line = lines.next().expect("a line").expect("text");
+        std::thread::spawn(move || lines.count());
+        let address = line.strip_prefix("tothub listens on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("{line}"));
+        Service { child, address }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        terminate(&mut self.child);
+    }
 }
 
 /// Has the service end as a service manager does, and waits for it.
