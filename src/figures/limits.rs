@@ -371,6 +371,10 @@ mod tests {
                        Max address space         4096000              unlimited            bytes\n";
         let found = limit(&[("/proc/self/limits", rlimits)]).unwrap();
         assert_eq!(found, (4_096_000, LimitSource::RlimitAs));
+        // The smaller of both, whichever it is.
+        let data = rlimits.replace("size             unlimited", "size             2048000  ");
+        let found = limit(&[("/proc/self/limits", &data)]).unwrap();
+        assert_eq!(found, (2_048_000, LimitSource::RlimitData));
     }
 
     #[test]

@@ -398,7 +398,24 @@ pub fn fuzz_deployed(text: &str, name: &str) -> Option<i64> {
 
 #[cfg(all(test, feature = "jemalloc"))]
 mod tests {
-    use super::number;
+    use super::{EffectiveOption, number};
+
+    #[test]
+    fn an_option_is_ineffective_when_it_was_asked_for_and_is_not_in_force() {
+        let is_ineffective = |wanted: Option<&str>, effective: Option<&str>| {
+            EffectiveOption {
+                name: "dirty_decay_ms",
+                wanted: wanted.map(str::to_owned),
+                effective: effective.map(str::to_owned),
+                remark: None,
+            }
+            .is_ineffective()
+        };
+        assert!(is_ineffective(Some("10000"), Some("5000")));
+        assert!(is_ineffective(Some("10000"), None));
+        assert!(!is_ineffective(Some("10000"), Some("10000")));
+        assert!(!is_ineffective(None, Some("5000")));
+    }
 
     #[test]
     fn a_number_is_what_jemalloc_reads_as_one() {
