@@ -211,6 +211,7 @@ mod tests {
     use super::super::family::written;
     use super::*;
     use crate::trend::Forecast;
+    use std::time::Duration;
 
     fn said(verdict: Verdict) -> String {
         written(move |families| leak(families, &verdict))
@@ -223,6 +224,26 @@ mod tests {
         assert!(early.contains("\nplimsoll_leak_confidence_ratio 0.0\n"));
         assert!(!early.contains("\nplimsoll_leak_slope"), "{early}");
         assert!(!early.contains("\nplimsoll_time_to_limit"), "{early}");
+    }
+
+    #[test]
+    fn how_long_something_takes_is_told_once_it_was_done() {
+        let told = |count| {
+            let [p50, p99, max] = [1, 2, 3].map(Duration::from_secs);
+            let purge = Times {
+                count,
+                p50,
+                p99,
+                max,
+            };
+            written(move |families| times(families, "plimsoll_purge", "So long.", &purge))
+        };
+        assert!(!told(0).contains("plimsoll_purge"));
+        for (percentile, seconds) in [("50", "1.0"), ("99", "2.0"), ("100", "3.0")] {
+            let line =
+                format!("\nplimsoll_purge_seconds{{percentile=\"{percentile}\"}} {seconds}\n");
+            assert!(told(4).contains(&line), "{}", told(4));
+        }
     }
 
     #[test]

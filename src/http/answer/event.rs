@@ -253,6 +253,43 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_an_action_holds_what_its_name_says() {
+        let held = |heap_bytes, resident_bytes| Held {
+            heap_bytes,
+            resident_bytes,
+        };
+        let row = LedgerRow {
+            action: ActionKind::PurgeArenas,
+            level: Level::Optimise,
+            at: Duration::from_secs(1),
+            before: held(2, 3),
+            after: held(4, 5),
+            settled: Some(held(6, 7)),
+            signal: Signal::Resident,
+            given_back_bytes: 8,
+            duration: Duration::from_secs(9),
+            longest_slice: Duration::from_secs(10),
+            skipped: Some(Skipped::NothingToGain),
+        };
+        let expected = json!({
+            "action": "purge_arenas",
+            "level": "optimise",
+            "at_unix_seconds": 101.0,
+            "at_seconds": 1.0,
+            "before": { "heap_bytes": 2, "resident_bytes": 3 },
+            "after": { "heap_bytes": 4, "resident_bytes": 5 },
+            "settled": { "heap_bytes": 6, "resident_bytes": 7 },
+            "signal": "resident",
+            "given_back_bytes": 8,
+            "duration_seconds": 9.0,
+            "longest_slice_seconds": 10.0,
+            "skipped": "nothing_to_gain",
+        });
+        let answer = Row::of(&row, Clock::from(100.0));
+        assert_eq!(serde_json::to_value(answer).unwrap(), expected);
+    }
+
+    #[test]
     fn what_ends_a_restart_that_had_begun_says_so() {
         let ends = |kind| {
             let event = Event {
