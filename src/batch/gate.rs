@@ -71,9 +71,7 @@ impl Gate {
     /// How to go on, if it may; otherwise how long to wait before looking again.
     pub(super) fn look(&mut self) -> Result<Result<Pace, Reason>, Duration> {
         if let Some(reason) = self.why_stop() {
-            if let Some(pause) = &mut self.pause {
-                pause.leave();
-            }
+            self.leave();
             return Ok(Err(reason));
         }
         let Some(pause) = &mut self.pause else {
@@ -81,6 +79,13 @@ impl Gate {
         };
         let passed = pause.look()?;
         Ok(self.after(passed))
+    }
+
+    /// Ends a pause that lasts.
+    pub(super) fn leave(&mut self) {
+        if let Some(pause) = &mut self.pause {
+            pause.leave();
+        }
     }
 
     fn after(&self, passed: Passed) -> Result<Pace, Reason> {

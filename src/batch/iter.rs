@@ -99,8 +99,11 @@ impl<I: Iterator> Batched<I> {
         mut self,
         mut work: impl FnMut(&mut Vec<I::Item>) -> Result<(), E>,
     ) -> Result<Done, Stopped<Self, E>> {
-        self.job.settings.progress.runs();
+        self.job.begin();
         loop {
+            if self.is_at_end() {
+                return Ok(self.job.finish());
+            }
             let pace = match self.job.gate.pass() {
                 Ok(pace) => pace,
                 Err(reason) => return Err(self.stopped(reason.widen())),
@@ -135,8 +138,7 @@ impl<I: Iterator> Batched<I> {
             return filled;
         }
         let most = self.items.size_hint().1.unwrap_or(usize::MAX);
-        // Exactly: a buffer that doubled would be over the budget by a part of itself.
-        self.batch.reserve_exact(plan.items.min(most));
+        self.job.reserve(&mut self.batch, plan.items.min(most));
         let size = size_of::<I::Item>();
         let fetched = Fetched::begin();
         let mut bytes = 0;
@@ -157,7 +159,12 @@ impl<I: Iterator> Batched<I> {
         filled
     }
 
-    fn stopped<E>(self, reason: Reason<E>) -> Stopped<Self, E> {
+    /// Nothing is left, which is known before the gate: a job that is done neither waits nor stops.
+    fn is_at_end(&self) -> bool {
+        self.is_over && self.batch.is_empty()
+    }
+
+    fn stopped<E>(mut self, reason: Reason<E>) -> Stopped<Self, E> {
         self.job.stopped(reason).with(self)
     }
 
@@ -186,6 +193,11 @@ impl<I: Iterator> Iterator for Batched<I> {
         if std::mem::take(&mut self.is_halted) {
             return None;
         }
+        if self.is_at_end() {
+            self.job.finish();
+            return None;
+        }
+        self.job.begin();
         let pace = match self.job.gate.pass() {
             Ok(pace) => pace,
             Err(reason) => {

@@ -2,7 +2,7 @@
 
 use super::error::{Done, Reason, Stopped};
 use super::gate::{Gate, Pace};
-use super::settings::{Batches, Purge, Settings};
+use super::settings::{Batches, MOST_UNKNOWN_ITEMS, Purge, Settings};
 use super::size::{Law, Plan, Sizer, Taken};
 use crate::allocator::local::OwnCount;
 use std::sync::Arc;
@@ -15,6 +15,10 @@ pub(super) struct Job {
     done: Done,
     /// The batch that was given away last.
     given_out: Option<Filled>,
+    /// Whether the plan is by what items take.
+    is_known: bool,
+    /// It was begun, and neither stopped nor came to its end.
+    is_under_way: bool,
 }
 
 /// A batch that is complete, before its work.
@@ -42,14 +46,33 @@ impl Job {
             least: own_size.max(1) as u64,
             is_measured,
         };
-        settings.progress.runs();
         Job {
             gate: Gate::new(&settings),
+            is_known,
+            is_under_way: false,
             sizer: Sizer::new(law),
             done: Done::default(),
             given_out: None,
             settings,
         }
+    }
+
+    pub(super) fn begin(&mut self) {
+        if !std::mem::replace(&mut self.is_under_way, true) {
+            self.settings.progress.runs();
+        }
+    }
+
+    /// Makes room for so many items in the buffer of a batch. Exactly: one that doubled would be over
+    /// the budget by a part of itself. Where nothing is known of items, a plan of many says nothing of
+    /// memory, and the buffer grows with what comes; as it does where there is no such room.
+    pub(super) fn reserve<T>(&self, batch: &mut Vec<T>, items: usize) {
+        let at_once = if self.is_known {
+            items
+        } else {
+            items.min(MOST_UNKNOWN_ITEMS)
+        };
+        let _ = batch.try_reserve_exact(at_once);
     }
 
     pub(super) fn plan(&mut self, pace: Pace) -> Plan {
@@ -82,7 +105,6 @@ impl Job {
 
     /// Gives a batch away: it is done when the next is asked for.
     pub(super) fn give_out(&mut self, batch: Filled) {
-        self.settings.progress.runs();
         self.given_out = Some(batch);
     }
 
@@ -99,13 +121,20 @@ impl Job {
         }
     }
 
-    pub(super) fn finish(&self) -> Done {
+    pub(super) fn finish(&mut self) -> Done {
+        self.is_under_way = false;
         self.settings.progress.finishes();
         self.done()
     }
 
-    pub(super) fn stopped<E>(&self, reason: Reason<E>) -> Stopped<(), E> {
+    pub(super) fn stopped<E>(&mut self, reason: Reason<E>) -> Stopped<(), E> {
         let done = self.done();
+        self.stopped_after(done, reason)
+    }
+
+    /// The same of a job that counts elsewhere what is done.
+    pub(super) fn stopped_after<E>(&mut self, done: Done, reason: Reason<E>) -> Stopped<(), E> {
+        self.is_under_way = false;
         self.settings.progress.stops();
         let why = match &reason {
             Reason::Level(level) => level.as_str(),
@@ -119,6 +148,17 @@ impl Job {
             done,
             resume: (),
             reason,
+        }
+    }
+}
+
+/// One whose work unwinds, or whose owner lets go of it, has stopped.
+impl Drop for Job {
+    fn drop(&mut self) {
+        // First: a pause that ends says that the job goes on.
+        self.gate.leave();
+        if self.is_under_way {
+            self.settings.progress.stops();
         }
     }
 }

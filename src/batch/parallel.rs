@@ -156,14 +156,16 @@ where
 {
     let own_size = size_of::<I::Item>();
     let mut job = Job::new(batches, own_size);
+    job.begin();
     let turns = Turns::new(budget);
     let tally = Tally::new(&job.settings, own_size as u64);
     let mut why = None;
     rayon_core::in_place_scope(|scope| {
-        while !tally.has_panicked.load(Ordering::Relaxed) {
-            let pace = match turns.pass(&mut job) {
-                Ok(pace) => pace,
-                Err(reason) => {
+        loop {
+            let pace = match turns.pass(&mut job, &tally) {
+                None => return,
+                Some(Ok(pace)) => pace,
+                Some(Err(reason)) => {
                     why = Some(reason);
                     return;
                 }
@@ -173,6 +175,10 @@ where
             let held = held(fetched.bytes(), 1, own_size);
             let weight = bytes.bytes(&item).unwrap_or_else(|| tally.estimate());
             let turn = turns.wait(weight);
+            // What it waited for may have come from work that unwound, after it said so.
+            if tally.has_panicked() {
+                return;
+            }
             let tally = &tally;
             if turn.bytes.is_none() {
                 tally.work(held, || work(item));
@@ -194,11 +200,7 @@ where
             job.finish();
             Ok(done)
         }
-        Some(reason) => {
-            let mut stopped = job.stopped(reason);
-            stopped.done = done;
-            Err(stopped.with(items))
-        }
+        Some(reason) => Err(job.stopped_after(done, reason).with(items)),
     }
 }
 
@@ -227,17 +229,17 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Passes the job's gate. On a thread of the pool the pool's work goes on meanwhile.
-    fn pass(&self, job: &mut Job) -> Result<Pace, Reason> {
-        if !self.is_in_pool {
-            return job.gate.pass();
-        }
-        loop {
+    /// Passes the job's gate; `None` once work has panicked. On a thread of the pool the pool's work
+    /// goes on meanwhile.
+    fn pass(&self, job: &mut Job, tally: &Tally) -> Option<Result<Pace, Reason>> {
+        while !tally.has_panicked() {
             match job.gate.look() {
-                Ok(passed) => return passed,
-                Err(time) => help_or(|| std::thread::sleep(time.min(NAP))),
+                Ok(passed) => return Some(passed),
+                Err(time) if self.is_in_pool => help_or(|| std::thread::sleep(time.min(NAP))),
+                Err(time) => std::thread::sleep(time),
             }
         }
+        None
     }
 
     fn wait(&self, bytes: u64) -> Turn {
@@ -311,6 +313,10 @@ impl Tally {
             is_measured,
             progress: settings.progress.clone(),
         }
+    }
+
+    fn has_panicked(&self) -> bool {
+        self.has_panicked.load(Ordering::Relaxed)
     }
 
     fn estimate(&self) -> u64 {

@@ -79,12 +79,13 @@ impl Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Passed {
-    /// Memory is below the level, or nobody watches it any more. Go on.
+    /// Memory is below the level, or nobody watched it any more when the wait began. Go on.
     Free,
     /// Memory has been at the level, this one or above, for the longest hold. Do a little, then wait
     /// again: the next hold begins then.
     Trickle(Level),
-    /// The program is about to end, or a restart waits for what is under way: waiting would keep it.
+    /// The program is about to end, or its monitor was stopped meanwhile, or a restart waits for what is
+    /// under way: waiting would keep it.
     /// Finish, or stop where you can go on later.
     Ending,
 }
@@ -241,6 +242,8 @@ impl Pause {
     pub(super) fn look(&mut self) -> Result<Passed, Duration> {
         let level = self.lookout.level();
         if level < self.level && self.begun.is_none() {
+            // What was waited before it was interrupted was for a level that is over.
+            self.hold = Hold::default();
             return Ok(Passed::Free);
         }
         if self.lookout.is_ending() || self.lookout.is_draining() {

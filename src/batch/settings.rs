@@ -22,7 +22,7 @@ const SHARE: f64 = 0.25;
 const MOST_ITEMS: usize = 8192;
 
 /// The same where nothing is measured or guessed: items of 64 KiB then fill the usual budget.
-const MOST_UNKNOWN_ITEMS: usize = 256;
+pub(super) const MOST_UNKNOWN_ITEMS: usize = 256;
 
 /// How long a stream's batch waits for more, so that items that trickle in are passed on: less than
 /// people notice, more than a database takes for a page of rows.

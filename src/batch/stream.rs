@@ -166,8 +166,11 @@ impl<S: Stream> BatchedStream<S> {
         W: FnMut(Batch<S::Item>) -> F,
         F: Future<Output = Result<(), E>>,
     {
-        self.job.settings.progress.runs();
+        self.job.begin();
         loop {
+            if self.is_at_end() {
+                return Ok(self.job.finish());
+            }
             let filled = match poll_fn(|context| self.poll_fill(context)).await {
                 Ok(filled) => filled,
                 Err(reason) => return Err(self.stopped(reason.widen())),
@@ -228,8 +231,7 @@ impl<S: Stream> BatchedStream<S> {
             });
         }
         let most = self.items.size_hint().1.unwrap_or(usize::MAX);
-        // Exactly: a buffer that doubled would be over the budget by a part of itself.
-        self.batch.reserve_exact(plan.items.min(most));
+        self.job.reserve(&mut self.batch, plan.items.min(most));
         self.filling = Some(Filling {
             plan,
             fetched: 0,
@@ -273,7 +275,12 @@ impl<S: Stream> BatchedStream<S> {
         Poll::Ready(())
     }
 
-    fn stopped<E>(self, reason: Reason<E>) -> Stopped<Self, E> {
+    /// See [`Batched`](super::Batched).
+    fn is_at_end(&self) -> bool {
+        self.is_over && self.batch.is_empty() && self.filling.is_none()
+    }
+
+    fn stopped<E>(mut self, reason: Reason<E>) -> Stopped<Self, E> {
         self.job.stopped(reason).with(self)
     }
 
@@ -320,6 +327,11 @@ impl<S: Stream> Stream for BatchedStream<S> {
         if std::mem::take(&mut this.is_halted) {
             return Poll::Ready(None);
         }
+        if this.is_at_end() {
+            this.job.finish();
+            return Poll::Ready(None);
+        }
+        this.job.begin();
         let filled = match ready!(this.poll_fill(context)) {
             Ok(filled) => filled,
             Err(reason) => {
