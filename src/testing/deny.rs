@@ -18,8 +18,10 @@ use std::panic::Location;
 use std::rc::Rc;
 
 thread_local! {
-    /// How deep the thread is in [`allow_allocations`].
-    static ALLOWED: Cell<u32> = const { Cell::new(0) };
+    /// Allowances of the thread so far: their numbers.
+    static ALLOWANCES: Cell<u64> = const { Cell::new(0) };
+    /// The innermost that lasts; 0 for none. Of those that last it was begun last.
+    static ALLOWED_BY: Cell<u64> = const { Cell::new(0) };
 }
 
 /// What happened where it must not.
@@ -51,16 +53,13 @@ struct Denied {
     count: Cell<u64>,
     frees_too: Cell<bool>,
     aborts: Cell<bool>,
-    /// How deep in allowances it was opened: those do not hold for it.
-    allowed: Cell<u32>,
+    /// The allowances that there had been when it was opened: they do not hold for it.
+    opened_after: Cell<u64>,
 }
 
 impl Observer for Denied {
     fn saw(&self, call: Call) {
-        let allowed = ALLOWED.get();
-        // It may outlive the allowance that it was opened in.
-        self.allowed.set(self.allowed.get().min(allowed));
-        if allowed > self.allowed.get() {
+        if ALLOWED_BY.get() > self.opened_after.get() {
             return;
         }
         let (call, bytes) = match call {
@@ -99,7 +98,7 @@ fn abort(denial: &Denial) -> ! {
 impl Denied {
     fn new() -> Rc<Denied> {
         let denied = Denied::default();
-        denied.allowed.set(ALLOWED.get());
+        denied.opened_after.set(ALLOWANCES.get());
         denied
             .aborts
             .set(std::env::var_os("PLIMSOLL_ABORT").is_some_and(|value| value == "1"));
@@ -280,13 +279,14 @@ impl Drop for DenyAllocations {
 /// });
 /// ```
 pub fn allow_allocations<R>(work: impl FnOnce() -> R) -> R {
-    struct Back;
+    struct Back(u64);
     impl Drop for Back {
         fn drop(&mut self) {
-            ALLOWED.set(ALLOWED.get() - 1);
+            ALLOWED_BY.set(self.0);
         }
     }
-    ALLOWED.set(ALLOWED.get() + 1);
-    let _back = Back;
+    let number = ALLOWANCES.get() + 1;
+    ALLOWANCES.set(number);
+    let _back = Back(ALLOWED_BY.replace(number));
     work()
 }

@@ -30,7 +30,9 @@ impl Frame {
     /// (`debug = "line-tables-only"`), the name of a generic or an inlined function comes without its path.
     fn is_std(&self) -> bool {
         const FOLDERS: [&str; 4] = ["/rustc/", "/library/std/", "/rustlib/src/", "/rust/deps/"];
-        const CRATES: [&str; 6] = ["std", "core", "alloc", "__rustc", "test", "backtrace"];
+        const CRATES: [&str; 4] = ["std", "core", "alloc", "__rustc"];
+        /// Names that a user's crate may have as well, such as that of `tests/test.rs`.
+        const PERHAPS: [&str; 2] = ["test", "backtrace"];
         /// What `#[global_allocator]` writes, which has the file of the static.
         const SHIMS: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
         let by_file = match self.file.as_deref() {
@@ -38,7 +40,7 @@ impl Frame {
                 let is_rust = file.ends_with(".rs");
                 !is_rust || FOLDERS.iter().any(|folder| file.contains(folder)) || walks(file)
             }
-            None => !self.function.contains("::"),
+            None => !self.function.contains("::") || begins(&self.function, &PERHAPS),
         };
         by_file
             || begins(&self.function, &CRATES)
@@ -163,9 +165,11 @@ fn short(file: &str) -> &str {
     if let Some((_, inside)) = file.split_once("/registry/src/") {
         return inside.split_once('/').map_or(inside, |(_, path)| path);
     }
-    let here = std::env::current_dir().unwrap_or_default();
-    let below = here.to_str().and_then(|here| file.strip_prefix(here));
-    below.map_or(file, |below| below.trim_start_matches('/'))
+    let below = std::env::current_dir().ok().and_then(|here| {
+        let below = Path::new(file).strip_prefix(here).ok()?;
+        below.to_str()
+    });
+    below.unwrap_or(file)
 }
 
 /// Leaves out the allocator's and std's frames at the inner end, and all from this crate's next one
@@ -267,6 +271,28 @@ mod tests {
         let names: Vec<_> = users.iter().map(|frame| frame.function.as_str()).collect();
         assert_eq!(names, ["answer", "serve"]);
         assert!(walks("vendor/backtrace/src/backtrace/mod.rs"));
+    }
+
+    #[test]
+    fn a_users_crate_may_have_a_name_of_the_harness() {
+        let frames = vec![
+            frame("test::parse", "tests/test.rs"),
+            frame("backtrace::answer", "tests/backtrace.rs"),
+            frame("test::run_test", "/rustc/1/library/test/src/lib.rs"),
+            Frame::new(Some("test::run_test".into()), None, None),
+        ];
+        let users = of_the_user(frames);
+        let names: Vec<_> = users.iter().map(|frame| frame.function.as_str()).collect();
+        assert_eq!(names, ["test::parse", "backtrace::answer"]);
+    }
+
+    #[test]
+    fn a_path_is_cut_off_at_the_current_folder_and_not_within_a_name() {
+        let here = std::env::current_dir().unwrap();
+        let below = format!("{}/src/main.rs", here.display());
+        assert_eq!(short(&below), "src/main.rs");
+        let beside = format!("{}-core/src/lib.rs", here.display());
+        assert_eq!(short(&beside), beside);
     }
 
     #[test]

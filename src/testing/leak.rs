@@ -14,6 +14,7 @@ use super::{Unseen, global, unseen};
 use crate::allocator::local;
 use crate::allocator::scope::{Call, look_away, look_on};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All open checks.
@@ -28,6 +29,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The blocks of one check.
 struct Ledger {
     blocks: Mutex<Blocks>,
+    /// Nothing is entered any more: threads that carry it may outlive it.
+    is_closed: AtomicBool,
     /// [`local::forks`] when it was opened.
     home: u64,
 }
@@ -36,6 +39,19 @@ impl Ledger {
     /// Not in the child of a fork: another thread of the parent may have held a lock.
     fn is_home(&self) -> bool {
         self.home == local::forks()
+    }
+
+    fn enter(&self, blocks: &mut Blocks, address: usize, block: Block) {
+        // It may have been closed while the stack was walked.
+        if !self.is_closed.load(Ordering::Relaxed) {
+            blocks.live.insert(address, block);
+        }
+    }
+
+    /// Before its end is no longer looked on: a free that is not seen is of nothing that was entered.
+    fn close(&self) {
+        let _blocks = lock(&self.blocks);
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -77,7 +93,7 @@ fn thread() -> usize {
 
 impl Shared for Ledger {
     fn saw(&self, call: Call) {
-        if !self.is_home() {
+        if !self.is_home() || self.is_closed.load(Ordering::Relaxed) {
             return;
         }
         // Stacks are walked without the lock, which every thread's frees take: that may wait for the loader's lock,
@@ -86,14 +102,12 @@ impl Shared for Ledger {
             Call::Allocated { address, size } => {
                 let trace = Trace::here();
                 let (bytes, older) = (size, 0);
-                lock(&self.blocks).live.insert(
-                    address.addr(),
-                    Block {
-                        bytes,
-                        older,
-                        trace,
-                    },
-                );
+                let block = Block {
+                    bytes,
+                    older,
+                    trace,
+                };
+                self.enter(&mut lock(&self.blocks), address.addr(), block);
             }
             // The onlooker enters it again if it is known; if not, it is older than the check. One that shrinks is
             // entered for what it was, should it grow back.
@@ -114,14 +128,12 @@ impl Shared for Ledger {
                     return;
                 }
                 let (bytes, older) = (new, old);
-                blocks.live.insert(
-                    to.addr(),
-                    Block {
-                        bytes,
-                        older,
-                        trace,
-                    },
-                );
+                let block = Block {
+                    bytes,
+                    older,
+                    trace,
+                };
+                self.enter(&mut blocks, to.addr(), block);
             }
             _ => {}
         }
@@ -190,6 +202,7 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Unseen<Remains>) {
             if !self.0.is_home() {
                 return;
             }
+            unseen(|| self.0.close());
             look_away();
             unseen(|| lock(&OPEN).retain(|other| !Arc::ptr_eq(other, self.0)));
         }
@@ -197,6 +210,7 @@ pub(super) fn remains<R>(work: impl FnOnce() -> R) -> (R, Unseen<Remains>) {
     let ledger = Unseen::new(|| {
         let ledger = Arc::new(Ledger {
             blocks: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             home: local::forks(),
         });
         lock(&OPEN).push(Arc::clone(&ledger));
@@ -289,4 +303,32 @@ macro_rules! assert_no_leak {
     ($work:expr $(,)?) => {
         $crate::testing::no_leak(|| $work)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_closed_enters_nothing_more() {
+        let ledger = Ledger {
+            blocks: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            home: local::forks(),
+        };
+        let allocated = |at| Call::Allocated {
+            address: std::ptr::without_provenance_mut(at),
+            size: 8,
+        };
+        ledger.saw(allocated(16));
+        ledger.close();
+        ledger.saw(allocated(32));
+        ledger.saw(Call::Moved {
+            to: std::ptr::without_provenance_mut(48),
+            old: 8,
+            new: 16,
+        });
+        let addresses: Vec<_> = lock(&ledger.blocks).live.keys().copied().collect();
+        assert_eq!(addresses, [16]);
+    }
 }

@@ -77,6 +77,8 @@ pub(super) fn answered(place: &Place) -> Option<(u64, bool)> {
 /// What a child says. One line of the file each.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Line {
+    /// The work is about to run without a failure.
+    Begun,
     /// The work panics by itself.
     Broken(String),
     /// This run begins.
@@ -107,6 +109,7 @@ impl Line {
     fn text(&self) -> String {
         let message = |kind: &str, text: &str| format!("{kind} {}\n", text.replace('\n', BREAK));
         match self {
+            Line::Begun => "begun\n".into(),
             Line::Broken(text) => message("broken", text),
             Line::Run(run) => format!("run {run}\n"),
             Line::Refused { bytes, trace } => {
@@ -128,6 +131,7 @@ impl Line {
         let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
         let text = || rest.replace(BREAK, "\n");
         Some(match kind {
+            "begun" => Line::Begun,
             "broken" => Line::Broken(text()),
             "run" => Line::Run(rest.parse().ok()?),
             "refused" => {
@@ -204,11 +208,7 @@ pub(super) struct Ended {
 /// Runs a child for the sweep at `place` from a run on. `type_name` is that of the sweep's closure,
 /// which tells the function around it.
 pub(super) fn run(place: &Place, type_name: &str, from: u64) -> io::Result<Ended> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("plimsoll-{}-{number}", std::process::id()));
-    let file = Removed(path);
-    File::create_new(&file.0)?;
+    let file = new_file()?;
     let arguments = arguments(type_name);
     let output = Command::new(std::env::current_exe()?)
         .args(&arguments)
@@ -230,6 +230,22 @@ pub(super) fn run(place: &Place, type_name: &str, from: u64) -> io::Result<Ended
         lines,
         last_words: format!("{} ({})", last.join("; "), output.status),
     })
+}
+
+/// An empty file of our own. One of that name may have been left by a process with the same id, or be
+/// that of one in another container.
+fn new_file() -> io::Result<Removed> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("plimsoll-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        match File::create_new(&path) {
+            Ok(_) => return Ok(Removed(path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A file that is gone afterwards.

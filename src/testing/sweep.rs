@@ -134,8 +134,9 @@ impl fmt::Display for Sweep {
 /// # Panics
 ///
 /// With the findings, at the caller's line. When [`Plimsoll`](crate::Plimsoll) is not the program's
-/// allocator; when the child does not come to this call, and what it wrote then; and when files in the
-/// system's temporary folder cannot be written.
+/// allocator; when `work` panics, or ends its process, though nothing fails; when the child cannot be
+/// started or does not come to this call, and what it wrote then; and when files in the system's
+/// temporary folder cannot be written.
 ///
 /// # Cost
 ///
@@ -198,6 +199,7 @@ const ENDLESS: u64 = 1_000_000;
 
 fn child_sweep(child: &report::Child, work: &mut impl FnMut()) -> ! {
     let messages = keep_messages();
+    child.write(Line::Begun);
     // The first time, what is made once and kept is made.
     if catch_unwind(AssertUnwindSafe(&mut *work)).is_err() {
         child.write(Line::Broken(take(&messages)));
@@ -283,12 +285,14 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
         let ended = report::run(place, type_name, from)
             .map_err(|trouble| format!("sweep_failures cannot be run: {trouble}"))?;
         let mut last = None;
-        let mut refused = (0, Trace::default());
-        let mut finding = |run: u64, (bytes, trace): &(usize, Trace), outcome| {
+        let mut has_begun = false;
+        let mut refused = None;
+        let mut finding = |run: u64, refused: &Option<(usize, Trace)>, outcome| {
+            let (bytes, trace) = refused.clone().unwrap_or_default();
             swept.findings.push(Finding {
                 allocation: run / 2,
                 and_all_after: run % 2 == 1,
-                bytes: *bytes,
+                bytes,
                 site: trace.site(),
                 outcome,
             });
@@ -297,6 +301,7 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
         let mut is_endless = false;
         for line in ended.lines {
             match (line, last) {
+                (Line::Begun, _) => has_begun = true,
                 (Line::Broken(message), _) => {
                     return Err(format!(
                         "sweep_failures: the work fails even when every allocation succeeds: {message}"
@@ -304,9 +309,9 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
                 }
                 (Line::Run(run), _) => {
                     last = Some(run);
-                    refused = (0, Trace::default());
+                    refused = None;
                 }
-                (Line::Refused { bytes, trace }, _) => refused = (bytes, trace),
+                (Line::Refused { bytes, trace }, _) => refused = Some((bytes, trace)),
                 (Line::Panicked(message), Some(run)) => {
                     finding(run, &refused, Outcome::Panicked(message));
                 }
@@ -323,6 +328,12 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
             break;
         }
         let Some(run) = last else {
+            if has_begun {
+                return Err(format!(
+                    "sweep_failures: the work ends its process even when every allocation succeeds: {}",
+                    ended.last_words
+                ));
+            }
             return Err(format!(
                 "sweep_failures: the child process, started with `{}`, never came to {place}: {}",
                 ended.arguments.join(" "),
@@ -336,6 +347,11 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
         };
         finding(run, &refused, outcome);
         from = run + 1;
+        // It ended by itself, and before it did not: there is no end to look for.
+        if refused.is_none() {
+            swept.runs = from;
+            break;
+        }
     }
     report::done(place, swept.runs, swept.findings.is_empty());
     Ok(swept)

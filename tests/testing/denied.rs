@@ -121,6 +121,14 @@ fn what_is_denied_within_an_allowance_stays_denied() {
 }
 
 #[test]
+fn what_outlives_the_allowance_that_it_was_made_in_is_subject_to_the_next() {
+    let denied = allow_allocations(deny_allocations);
+    allow_allocations(|| drop(block(10)));
+    assert_eq!(denied.violations(), 0);
+    denied.end();
+}
+
+#[test]
 fn with_aborting_the_process_stops_in_the_allocation() {
     const CHILD: &str = "PLIMSOLL_TEST_ABORTS";
     if std::env::var_os(CHILD).is_some() {

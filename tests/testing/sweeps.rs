@@ -1,6 +1,7 @@
 use crate::libraries::{interner::Interner, record::Records, ring::Ring};
 use crate::panics::panic_of;
 use plimsoll::testing::{Outcome, sweep_failures, try_sweep_failures};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pushes on whatever happens, as a caller does that goes on after an error.
 fn use_ring<const BUG: bool>() {
@@ -132,6 +133,26 @@ fn work_that_fails_by_itself_is_not_swept() {
         "{message}"
     );
     assert!(message.contains("at any rate"), "{message}");
+}
+
+#[test]
+fn nor_is_work_that_ends_its_process_by_itself() {
+    let (message, _) = panic_of(|| sweep_failures(|| std::process::exit(7)));
+    assert!(message.contains("ends its process even when"), "{message}");
+    assert!(message.contains("exit status: 7"), "{message}");
+}
+
+#[test]
+fn work_that_ends_its_process_the_second_time_is_not_swept_for_ever() {
+    let swept = try_sweep_failures(|| {
+        static HAS_RUN: AtomicBool = AtomicBool::new(false);
+        if HAS_RUN.swap(true, Ordering::Relaxed) {
+            std::process::abort();
+        }
+    });
+    let swept = swept.unwrap_err();
+    assert_eq!((swept.runs, swept.findings.len()), (1, 1));
+    assert!(matches!(swept.findings[0].outcome, Outcome::Aborted(_)));
 }
 
 #[test]
