@@ -312,6 +312,50 @@ fn a_run_is_compared_with_a_file() {
 }
 
 #[test]
+fn a_report_is_written_whole_where_it_is_wanted_and_is_compared_with_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("there.json"), "what was there").unwrap();
+    std::os::unix::fs::symlink("there.json", at.join("link.json")).unwrap();
+    let quick = ["--bench", "--quick", "box", "--json"];
+    let kept = program("benchmarks", at, &[&quick[..], &["link.json"]].concat());
+    assert!(kept.status.success(), "{}", error(&kept));
+    let report = std::fs::read(at.join("there.json")).unwrap();
+    assert!(plimsoll::bench::Report::parse(&report).is_ok());
+    assert!(at.join("link.json").is_symlink());
+    let mut names = std::fs::read_dir(at)
+        .unwrap()
+        .map(|one| one.unwrap().file_name());
+    let is_beside = |name: std::ffi::OsString| name.to_string_lossy().contains(".json.");
+    assert!(!names.any(is_beside), "something is left beside");
+    // To whoever reads at the other end.
+    let pipe = at.join("pipe.json");
+    let name = std::ffi::CString::new(pipe.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: a name that ends with a zero.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+    let told = program("benchmarks", at, &[&quick[..], &["pipe.json"]].concat());
+    assert!(told.status.success(), "{}", error(&told));
+    assert!(plimsoll::bench::Report::parse(&reader.join().unwrap()).is_ok());
+
+    let none = [
+        "--bench",
+        "--quick",
+        "--compare",
+        "there.json",
+        "--exact",
+        "renamed",
+    ];
+    let none = program("benchmarks", at, &none);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(
+        error(&none).contains("nothing is compared"),
+        "{}",
+        error(&none)
+    );
+}
+
+#[test]
 fn faults_are_named_with_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.json"), "{").unwrap();
@@ -332,6 +376,8 @@ fn faults_are_named_with_what_was_expected() {
         let error = error(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(wanted), "{arguments:?}: {error}");
+        // Before anything is measured.
+        assert_eq!(printed(&output), [""; 0], "{arguments:?}");
     }
 
     let output = program("faulty", folder.path(), &["--bench", "--quick"]);

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The machine and the build of a [`Report`](super::Report): what has to be the same for times to be
-/// compared. Which compiler it was, a program cannot know.
+/// The machine and the build of a [`Report`](super::Report). Processor, system, architecture and build have to be
+/// the same for times to be compared, which [`compare`](super::compare) looks at; the rest is for people. Which
+/// compiler it was, a program cannot know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Machine {
-    /// The processor's model, as the kernel names it; none where it does not.
+    /// The processor's model as the kernel names it, or the numbers of its maker and its core; none
+    /// where it tells neither.
     pub processor: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
@@ -22,7 +24,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine that this runs on. Reads two small files of `/proc`.
+    /// The machine that this runs on. Reads two or three files of
+    /// `/proc`, one of which has a kilobyte or two for each processor.
     pub fn this() -> Machine {
         Machine {
             processor: processor(),
@@ -42,26 +45,36 @@ fn line(file: &str) -> Option<String> {
 
 fn processor() -> Option<String> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    model(&cpus).or_else(|| line("/proc/device-tree/model"))
+    value(&cpus, "model name")
+        .or_else(|| line("/proc/device-tree/model"))
+        .or_else(|| core(&cpus))
 }
 
-/// x86 has `model name`; 64-bit ARM has none, and the machine's model stands in the device tree.
-fn model(cpus: &str) -> Option<String> {
-    let value = |line: &str| {
+/// 64-bit ARM tells no `model name`, and servers of it have no device tree.
+fn core(cpus: &str) -> Option<String> {
+    let (implementer, part) = (value(cpus, "CPU implementer")?, value(cpus, "CPU part")?);
+    Some(format!("implementer {implementer}, part {part}"))
+}
+
+fn value(cpus: &str, wanted: &str) -> Option<String> {
+    cpus.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        (name.trim() == "model name").then(|| value.trim().to_owned())
-    };
-    cpus.lines().find_map(value)
+        (name.trim() == wanted).then(|| value.trim().to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::model;
+    use super::{core, value};
 
     #[test]
     fn the_model_is_found_where_the_kernel_tells_it() {
         let x86 = "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Some(R) CPU @ 2.0GHz\n";
-        assert_eq!(model(x86).as_deref(), Some("Some(R) CPU @ 2.0GHz"));
-        assert_eq!(model("processor\t: 0\nCPU part\t: 0xd0c\n"), None);
+        let found = value(x86, "model name");
+        assert_eq!(found.as_deref(), Some("Some(R) CPU @ 2.0GHz"));
+        let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
+        assert_eq!(value(arm, "model name"), None);
+        assert_eq!(core(arm).as_deref(), Some("implementer 0x41, part 0xd0c"));
+        assert_eq!(core(x86), None);
     }
 }

@@ -10,7 +10,8 @@ use super::report::Report;
 use super::units;
 use crate::allocator::local::is_counting;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -84,6 +85,9 @@ fn run(
         Some(file) => Some(read(file).map_err(|error| vec![error])?),
         None => None,
     };
+    let kept = arguments.json.as_deref();
+    let kept = kept.filter(|_| !arguments.list && !arguments.once);
+    kept.map_or(Ok(()), |file| may_write(file).map_err(|error| vec![error]))?;
 
     let mut harness = Harness::new(arguments, done);
     benchmarks(&mut harness);
@@ -108,16 +112,19 @@ fn finish(
     old: Option<Report>,
 ) -> Result<bool, String> {
     let report = Report::new(records);
-    print(&format!("\n{report}"))?;
     if let Some(file) = &arguments.json {
-        let written = report.to_json().and_then(|json| std::fs::write(file, json));
-        written.map_err(|error| format!("{}: cannot be written: {error}", file.display()))?;
+        let written = report.to_json().and_then(|json| write(file, &json));
+        written.map_err(|error| not_written(file, error))?;
     }
+    print(&format!("\n{report}"))?;
     let Some(mut old) = old else {
         return Ok(false);
     };
     // What was not asked for is not gone.
     old.benchmarks.retain(|one| arguments.selects(&one.name));
+    if old.benchmarks.is_empty() && report.benchmarks.is_empty() {
+        return Err("no benchmark was selected: nothing is compared".to_owned());
+    }
     let comparison: Comparison = compare(&old, &report, &arguments.thresholds);
     print(&format!("\n{comparison}"))?;
     Ok(comparison.is_worse())
@@ -127,6 +134,47 @@ fn read(file: &Path) -> Result<Report, String> {
     let name = file.display();
     let json = std::fs::read(file).map_err(|error| format!("{name}: cannot be read: {error}"))?;
     Report::parse(&json).map_err(|error| format!("{name}: {error}"))
+}
+
+fn not_written(file: &Path, error: io::Error) -> String {
+    format!("{}: cannot be written: {error}", file.display())
+}
+
+/// Whether a report can be kept there, before there is one. Changes nothing.
+fn may_write(file: &Path) -> Result<(), String> {
+    let found = fs::metadata(file);
+    // A pipe, at which opening would wait for its reader, or a device.
+    if found.as_ref().is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+        return Ok(());
+    }
+    let opened = OpenOptions::new().append(true).create(true).open(file);
+    opened.map_err(|error| not_written(file, error))?;
+    if found.is_err() {
+        let _ = fs::remove_file(file);
+    }
+    Ok(())
+}
+
+/// Writes all of it, or leaves what was there: that may be what the next run is compared with.
+fn write(file: &Path, json: &str) -> io::Result<()> {
+    let real = match fs::canonicalize(file) {
+        Ok(real) if real.is_file() => real,
+        // A pipe or a device is written to and stays what it is.
+        Ok(_) => return fs::write(file, json),
+        Err(_) => file.to_owned(),
+    };
+    let mut beside = real.clone().into_os_string();
+    beside.push(format!(".{}", std::process::id()));
+    let whole = fs::write(&beside, json).and_then(|()| fs::rename(&beside, &real));
+    let Err(error) = whole else { return Ok(()) };
+    let _ = fs::remove_file(&beside);
+    match error.kind() {
+        // Nothing may be made beside it, or it is mounted there itself.
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::ResourceBusy => {
+            fs::write(file, json)
+        }
+        _ => Err(error),
+    }
 }
 
 /// A line for each benchmark as it is done; the table follows when all are.
@@ -145,7 +193,7 @@ fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Who closed the pipe has read enough; the exit code still says what was found.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| format!("standard output cannot be written: {error}")),
     }
 }
