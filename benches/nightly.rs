@@ -108,6 +108,13 @@ mod linux {
         let took = begun.elapsed();
         let said = String::from_utf8_lossy(&output.stdout);
         let last = said.lines().last().unwrap_or_default().to_owned();
+        // What ended otherwise says nothing of memory.
+        assert!(
+            output.status.success() || group.kills() > 0,
+            "{kind}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
         (output.status.success().then_some(took), last)
     }
 }

@@ -273,13 +273,17 @@ fn time(peer: &Peer, column: &Column, layout: Option<&PathBuf>) -> Result<f64, S
         .output()
         .map_err(|error| format!("{}: {error}", worker.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().map_err(|_| {
-        format!(
-            "{} printed {text:?} and {:?}: expected nanoseconds",
-            peer.name,
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
+    let nanoseconds = text.trim().parse().ok();
+    nanoseconds
+        .filter(|_| output.status.success())
+        .ok_or_else(|| {
+            format!(
+                "{} printed {text:?} and {:?} ({}): expected nanoseconds",
+                peer.name,
+                String::from_utf8_lossy(&output.stderr),
+                output.status
+            )
+        })
 }
 
 /// Instructions of one allocation and its free, loop included: the difference between two runs.
