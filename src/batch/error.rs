@@ -63,7 +63,8 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// What a job has done, in total: over all its parts when it was stopped and went on.
+/// What a job has done, in total: over all its parts when it was stopped and went on. Of
+/// [`for_each_within`](super::ForEachWithin::for_each_within) each part counts by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Done {

@@ -58,6 +58,21 @@ impl<T, F: FnMut(&T) -> u64> ItemBytes<T> for F {
 /// [`item_bytes`](super::BatchesBuilder::item_bytes) of the settings, or without them the whole budget, so
 /// that it runs alone. Where nothing is measured and nothing is given, an item counts as its own size, and
 /// at most twice as many as there are threads are at work.
+///
+/// ```
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// use plimsoll::batch::{Batches, Budget, ForEachWithin, Measured};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let budget = Budget::new(64 << 20)?;
+/// let done = (0..100).for_each_within(&budget, &Batches::default(), Measured, |kib: usize| {
+///     drop(std::hint::black_box(vec![0u8; kib << 10]));
+/// })?;
+/// assert_eq!(done.items, 100);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Measured;
 

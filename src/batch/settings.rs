@@ -38,7 +38,7 @@ pub enum Purge {
     Never,
     /// When a pause begins: the job will not need them for a while, and others do.
     WhenPausing,
-    /// After each batch. It costs about 0.1 ms for each MiB of a batch, and the page faults of the
+    /// After each batch, and when a pause begins. It costs about 0.1 ms for each MiB of a batch, and the page faults of the
     /// next: for jobs with rare, large batches.
     EveryBatch,
 }
@@ -195,7 +195,8 @@ impl BatchesBuilder {
         self
     }
 
-    /// Whether it stops after the longest hold, where it goes on with one item by default.
+    /// Whether it stops after the longest hold, where it goes on with one item by default. Needs
+    /// [`pause_while`](Self::pause_while).
     pub fn stop_after_hold(mut self, stops: bool) -> Self {
         self.settings.stop_after_hold = stops;
         self

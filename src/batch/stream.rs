@@ -64,6 +64,20 @@ impl<S: Stream> StreamInBatches for S {}
 ///
 /// Measured is what polling the stream and the work allocates on the thread that polls, wherever that
 /// is each time.
+///
+/// ```
+/// use futures_util::{StreamExt, stream};
+/// use plimsoll::batch::{Batches, StreamInBatches};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let mut batches = stream::iter(0..1000).in_batches(&Batches::default());
+/// let mut items = 0;
+/// while let Some(batch) = batches.next().await {
+///     items += batch.expect("nothing stops it").len();
+/// }
+/// assert_eq!(items, 1000);
+/// # });
+/// ```
 #[must_use = "it is lazy: run it"]
 pub struct BatchedStream<S: Stream> {
     items: Pin<Box<S>>,
@@ -140,6 +154,10 @@ impl<S: Stream> BatchedStream<S> {
     /// # Errors
     ///
     /// When the job stops, as it was told to: with what was done, and itself to go on with.
+    ///
+    /// # Panics
+    ///
+    /// Only if `work` or the stream does; the batch is dropped then.
     pub async fn run<W, F>(self, mut work: W) -> Result<Done, Stopped<Self>>
     where
         W: FnMut(Batch<S::Item>) -> F,
@@ -161,6 +179,10 @@ impl<S: Stream> BatchedStream<S> {
     /// # Errors
     ///
     /// When the job stops, or the work fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
     pub async fn try_run<E, W, F>(mut self, mut work: W) -> Result<Done, Stopped<Self, E>>
     where
         W: FnMut(Batch<S::Item>) -> F,

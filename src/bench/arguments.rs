@@ -1,5 +1,6 @@
 //! The command line of a benchmark program.
 
+use super::bencher::SAMPLES;
 use super::comparison::Thresholds;
 use std::path::PathBuf;
 
@@ -135,7 +136,7 @@ impl Arguments {
 
 fn samples(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(samples @ 5..=10_000) => Ok(samples),
+        Ok(samples) if SAMPLES.contains(&samples) => Ok(samples),
         _ => Err(format!(
             "`--samples {text}` cannot be used: expected a number from 5 to 10000"
         )),

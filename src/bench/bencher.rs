@@ -63,6 +63,9 @@ pub struct Bencher {
     pub(super) found: Option<Found>,
 }
 
+/// As the command line has it.
+pub(super) const SAMPLES: std::ops::RangeInclusive<usize> = 5..=10_000;
+
 impl Bencher {
     pub(super) fn new(plan: Plan) -> Bencher {
         Bencher {
@@ -79,11 +82,11 @@ impl Bencher {
         self
     }
 
-    /// How many samples are taken, where `--samples` does not say; of fewer than 5, 5. Each is at
-    /// least one iteration long.
+    /// How many samples are taken, where `--samples` does not say: 5 to 10,000; of fewer 5, of more
+    /// 10,000. Each is at least one iteration long.
     pub fn samples(&mut self, samples: usize) -> &mut Bencher {
         if !self.plan.is_asked {
-            self.plan.samples = samples.max(5);
+            self.plan.samples = samples.clamp(*SAMPLES.start(), *SAMPLES.end());
         }
         self
     }

@@ -24,11 +24,12 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Thresholds {
-    /// Changes of the median up to this share are the same: 0.05 is 5 %, the default.
+    /// Changes of the median up to this share, of the smaller of the two, are the same: 0.05 is 5 %, the
+    /// default. 0 or more.
     pub time: f64,
-    /// Changes of figures up to this share are the same. Default 0: any growth is worse.
+    /// Changes of figures up to this share are the same. 0 or more; default 0: any growth is worse.
     pub figures: f64,
-    /// Below which p the samples of time differ. Default 0.01.
+    /// Below which p the samples of time differ: 0 to 1. Default 0.01.
     pub p: f64,
 }
 

@@ -114,7 +114,10 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`ReportError`], when it is no report, or not one that can be compared.
+    /// [`Malformed`](ReportError::Malformed) for what is no JSON, or lacks a field;
+    /// [`OtherSchema`](ReportError::OtherSchema) and [`OtherVersion`](ReportError::OtherVersion) for something else;
+    /// [`Value`](ReportError::Value) for a benchmark without a name, with another's, without samples, or whose
+    /// figures are not in order.
     pub fn parse(json: &[u8]) -> Result<Report, ReportError> {
         // Which kind and version first: of another, fields may well be missing.
         let value: serde_json::Value =

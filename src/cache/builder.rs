@@ -149,8 +149,9 @@ where
     /// both hold; each entry then counts for at least bytes ÷ entries, as they are here. With 0 it holds
     /// nothing, and when that is raised each entry counts for at least 1 KiB.
     ///
-    /// An entry of more than 97 % of a shard's part is not let in: whoever makes it gets it, and the
-    /// next makes it anew.
+    /// An entry of more than 97 % of a shard's part is not let in (of more than all of it, where fewer than 64
+    /// entries are expected): whoever makes it gets it, and the next makes it anew; what was there under its key
+    /// leaves.
     pub fn bytes(mut self, most: u64) -> Self {
         self.bytes = Some(most);
         self
@@ -163,7 +164,7 @@ where
         self
     }
 
-    /// At most so many shards, rounded down to a power of two: parts with a lock and an equal part of the
+    /// At most so many shards, 1 or more, rounded down to a power of two: parts with a lock and an equal part of the
     /// capacity each, rounded down. With one, the cache holds all that it has room for, and one thread at a time
     /// puts in: for a small cache that is to hold just what it is made for.
     ///
@@ -183,6 +184,23 @@ where
     }
 
     /// [`weigh`](Self::weigh) with [`Weigh::By`].
+    ///
+    /// ```
+    /// use plimsoll::cache::PressureCache;
+    ///
+    /// # fn main() -> Result<(), plimsoll::cache::CacheError> {
+    /// let texts = PressureCache::<u32, String>::builder("texts")
+    ///     .bytes(1 << 20)
+    ///     .weigh_by(|_, text| 64 + text.capacity() as u64)
+    ///     .build()?;
+    /// texts.get_or_insert_with(&1, || "one".repeat(100));
+    /// texts.get_or_insert_with(&1, || unreachable!());
+    /// let told = texts.statistics();
+    /// assert_eq!((told.entries, told.bytes), (1, 364));
+    /// assert_eq!((told.hits, told.misses, told.hit_ratio()), (1, 1, Some(0.5)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn weigh_by(self, weigh: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigh(Weigh::By(Arc::new(weigh)))
     }
@@ -222,7 +240,9 @@ where
     ///
     /// # Errors
     ///
-    /// All settings that make no sense, or the lack of a capacity.
+    /// All settings that make no sense: no limit at all; a limit of bytes, above 0, with room for not even the
+    /// place of one entry, unless [`Weigh::By`] says what an entry weighs; no shards; shares out of their range; and
+    /// [`Weigh::Measured`] where [`Plimsoll`](crate::Plimsoll) is not the program's allocator.
     pub fn build(self) -> Result<Arc<PressureCache<K, V>>, CacheError> {
         let faults = self.faults();
         if !faults.is_empty() {

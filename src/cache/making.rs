@@ -20,8 +20,11 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so [`Weigh::Measured`] knows
-    /// only its own size: [`insert_with`](Self::insert_with) measures.
+    /// Puts a value in, for the cache's time to live, in place of one that is there. It was made before, so
+    /// [`Weigh::Measured`] knows only its own size: [`insert_with`](Self::insert_with) measures.
+    ///
+    /// One that is [too heavy](crate::cache::CacheBuilder::bytes), or has no time to live, is dropped, and what was
+    /// there leaves all the same.
     ///
     /// A value of this key that others began to make before this call is answered to them, and does not take its
     /// place. One that they begin and end while this runs can, where this cache had never had one made before.
@@ -40,7 +43,9 @@ where
         }
     }
 
-    /// Puts a value in that expires after a time of its own, kept to 131 µs; one below that is none.
+    /// [`insert`](Self::insert) of a value that expires after a time of its own, kept to 131 µs, or, in a cache
+    /// whose own [time to live](crate::cache::CacheBuilder::ttl) is a second or more, or for ever, up to two ticks of
+    /// the kernel's coarse clock early, mostly 4 ms each. With less than that it is not held at all.
     ///
     /// Where the cache has no time to live, the memory of such entries is given back on access and by
     /// [`sweep`](Self::sweep) only.

@@ -18,7 +18,8 @@ pub type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 /// digits, rounded up), and at most 256 TiB.
 #[non_exhaustive]
 pub enum Weigh<K, V> {
-    /// The size of the key and value types, without what they point to: right for plain data.
+    /// The size of the entry's place in the table, without what key and value point to: right for plain data. That
+    /// is the key's and the value's size and some 38 bytes.
     Shallow,
     /// What the thread allocated, and did not free, while the value was made, with the key's clone and
     /// the entry's place in the table. It needs [`Plimsoll`](crate::Plimsoll) as the program's

@@ -17,7 +17,7 @@ pub enum FigureError {
     },
     /// The file holds something else than expected.
     Malformed {
-        /// The file.
+        /// The file, or `configured limit`.
         path: PathBuf,
         /// What stood there, shortened.
         found: String,

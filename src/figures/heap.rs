@@ -148,7 +148,8 @@ impl HeapFigures {
         self.bounds.second.reallocations
     }
 
-    /// Calls that the inner allocator refused. They are counted nowhere else.
+    /// Calls that the inner allocator refused, and those that a test had refused
+    /// ([`testing::fail_after`](crate::testing::fail_after) and the like). They are counted nowhere else.
     #[must_use]
     pub fn failed_allocations(&self) -> u64 {
         self.failed

@@ -102,8 +102,9 @@ impl LimitReader {
     ///
     /// # Errors
     ///
-    /// A configured limit of 0, a file under `/proc` that cannot be read, or
-    /// [`FigureError::Unsupported`] on other systems than Linux.
+    /// [`FigureError::Malformed`] for a configured limit of 0, what the system said of `/proc/self/cgroup` or
+    /// `/proc/self/mountinfo` if they are there and cannot be read, or [`FigureError::Unsupported`] on other systems
+    /// than Linux.
     pub fn new(roots: Roots, configured: Option<u64>) -> Result<LimitReader, FigureError> {
         roots.supported()?;
         let process = roots.proc().join("self");
@@ -124,7 +125,8 @@ impl LimitReader {
         Ok(reader)
     }
 
-    /// The smallest limit now; of equals the first in the order of [`LimitSource`].
+    /// The smallest limit now. Of equals it is the configured one, then that of a control group, of the own one
+    /// before its parents', then a resource limit, then physical memory.
     ///
     /// Allocates nothing unless the process was moved to another control group, it fails, or a
     /// control group's file has a path of 384 bytes or more.

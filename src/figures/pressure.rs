@@ -48,15 +48,15 @@ impl fmt::Display for Signal {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Pressure {
-    /// Live heap over the limit. Above 1 when the limit is passed.
+    /// Live heap over the limit. Above 1 when the limit is passed. In a drill what it pretends, if that is more.
     pub heap: f64,
     /// Anonymous resident memory over the limit.
     pub resident: f64,
     /// What the larger one is about to grow by, as a ratio to the limit: its rate over the shortest
     /// interval between two looks, 50 ms, at most 0.05. 0 unless it has grown in each of the last
-    /// two.
+    /// two, and always in [`Monitor::status`](crate::Monitor::status).
     pub growth: f64,
-    /// Which of the two is larger.
+    /// Which of the two is larger; or the drill that pretends more than both, or the command.
     pub deciding: Signal,
 }
 

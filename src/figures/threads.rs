@@ -10,7 +10,7 @@ use crate::allocator::local::REGISTRY;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ThreadFigures {
-    /// The kernel's id of the thread.
+    /// The kernel's id of the thread; 0 on other systems than Linux and Android.
     pub thread_id: u32,
     /// The thread's name as the kernel has it, at most 15 bytes; empty when it has just ended.
     pub name: String,

@@ -47,7 +47,8 @@ pub enum CommandError {
     /// A cache asked for actions while it was shrinking, or a callback for a restart: the thread that
     /// it ran on cannot wait for itself.
     OnItsOwnThread,
-    /// Sixteen commands wait already; or, of actions, one hangs and others wait behind it.
+    /// Sixteen commands wait already; or, of actions, one hangs and others wait behind it, or all of them took
+    /// longer than a minute, and go on.
     Busy,
 }
 

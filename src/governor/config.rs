@@ -134,6 +134,10 @@ impl MonitorBuilder {
 
     /// Restarts in this way when optimising did not bring the program below the restart line, and a
     /// restart would help. By default it never does.
+    ///
+    /// One that is not urgent waits some time more, at random: up to a tenth of the program's uptime, the
+    /// [cooldown](Self::cooldown), or half of the time that is left to the limit, whichever is least. Programs that
+    /// were started together, and grow alike, do not all restart together.
     pub fn restart(mut self, how: Restart) -> MonitorBuilder {
         self.policy.how = Some(how);
         self
@@ -141,7 +145,7 @@ impl MonitorBuilder {
 
     /// How long the figure has to stay above the restart line before a restart, by default 10 s.
     /// When the limit is seconds away it is not waited for, nor when it is within the
-    /// [drain](Self::drain)'s deadline at the rate of the last minute.
+    /// [drain](Self::drain)'s deadline at the rate of the last minute, nor at [`Level::Critical`](crate::Level::Critical).
     pub fn sustained(mut self, time: Duration) -> MonitorBuilder {
         self.policy.sustained = time;
         self
@@ -286,7 +290,22 @@ impl MonitorBuilder {
     ///
     /// # Errors
     ///
-    /// [`StartError`] with every fault that was found, not only the first.
+    /// [`StartError::Config`](crate::StartError::Config) with every setting that makes no sense, not only the
+    /// first. If there is none, what fails first: a second monitor, a limit or figure that cannot be read, the state
+    /// file, what a restart in place needs to know of the program, the variables that announce memory pressure,
+    /// or a thread.
+    ///
+    /// ```
+    /// use plimsoll::{Monitor, StartError};
+    /// use std::time::Duration;
+    ///
+    /// let builder = Monitor::builder().interval(Duration::ZERO).history(1_000_000);
+    /// let Err(StartError::Config(faults)) = builder.start() else {
+    ///     panic!("both are refused");
+    /// };
+    /// let settings: Vec<_> = faults.iter().map(|fault| fault.setting).collect();
+    /// assert_eq!(settings, ["interval", "history"]);
+    /// ```
     pub fn start(self) -> Result<Monitor, StartError> {
         Monitor::start(self)
     }

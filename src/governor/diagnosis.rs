@@ -23,6 +23,17 @@ const OVERHEAD: f64 = 0.20;
 
 /// What resident memory is made of, in bytes. Without jemalloc what lies between the live heap and
 /// the anonymous memory is all `other_anonymous_bytes`.
+///
+/// ```no_run
+/// # fn look(monitor: &plimsoll::Monitor) {
+/// if let Some(found) = monitor.diagnosis() {
+///     println!("{found}");
+///     if found.remedy == plimsoll::Remedy::Restart {
+///         println!("of {} bytes nothing is given back", found.resident_bytes);
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -86,7 +86,8 @@ pub enum EventKind {
     /// [`Monitor::leak_verdict`](crate::Monitor::leak_verdict) for the whole of it.
     Leak(LeakNews),
     /// New work is better refused from now on, or no longer: see
-    /// [`Monitor::is_shedding`](crate::Monitor::is_shedding).
+    /// [`Monitor::is_shedding`](crate::Monitor::is_shedding), which stays as it is in a dry run. Not told by a
+    /// monitor that only observes.
     Shedding(bool),
     /// A restart was due and did not happen.
     RestartWithheld(Withheld),
@@ -366,6 +367,20 @@ impl Queue {
 /// Reads a monitor's events, each once, in their order.
 ///
 /// As an iterator it waits for the next event, and ends when the monitor has stopped.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # fn follow(monitor: &plimsoll::Monitor) {
+/// let mut events = monitor.events();
+/// while !events.is_over() {
+///     match events.next_within(Duration::from_secs(60)) {
+///         Some(event) => println!("{}", event.kind),
+///         None => println!("nothing for a minute"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EventReader {
     events: Receiver<Event>,

@@ -49,7 +49,8 @@ pub enum Skipped {
     DryRun,
     /// By the figures there is next to nothing that it could give back.
     NothingToGain,
-    /// Not with this allocator, or not on this system.
+    /// Not with this allocator, or not on this system; or there is nothing that it could be done to, as when no
+    /// cache is registered.
     NotPossible,
 }
 
@@ -133,7 +134,8 @@ pub struct LedgerRow {
     pub before: Held,
     /// Just after.
     pub after: Held,
-    /// A quarter of a second or more later, when the kernel's figures have settled.
+    /// A quarter of a second or more later, when the kernel's figures have settled: filled in in
+    /// [`Monitor::ledger`](crate::Monitor::ledger), and `None` until then.
     pub settled: Option<Held>,
     /// The figure that decided the level.
     pub signal: Signal,

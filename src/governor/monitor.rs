@@ -313,8 +313,10 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// A name that is empty or not visible ASCII without `:`, or a socket that cannot be copied. A program
-    /// that [ends](Self::ending) hands nothing over: what was kept is closed, and nothing is kept.
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a name that is empty, longer than 255 bytes, or not
+    /// visible ASCII without `:`, and for a 65th socket; else why the socket cannot be copied. A program that
+    /// [ends](Self::ending), or has [stopped](Self::stop) its monitor, hands nothing over: what was kept is closed,
+    /// and nothing is kept.
     #[cfg(unix)]
     pub fn hand_over(
         &self,
@@ -339,7 +341,8 @@ impl Monitor {
     }
 
     /// Registers a cache, weakly: it is asked to shrink from now on, for as long as it lives. While
-    /// a level lasts it is told so here and now, on the calling thread.
+    /// a level lasts it is told so here and now, on the calling thread, to which a panic in it goes; not in a
+    /// dry run, nor by a monitor that only observes.
     pub fn register<C: Shrink + 'static>(&self, cache: &Arc<C>) {
         self.shared.caches.add(weak(cache));
         if self.mode != Mode::Act {
@@ -403,7 +406,9 @@ impl Monitor {
     ///
     /// # Cost
     ///
-    /// Waits until all are done: a purge takes some 70 to 110 ms for each GiB that it gives back.
+    /// Waits until all are done: a purge takes some 70 to 110 ms for each GiB that it gives back, and four times
+    /// that in an arena with more than 256 MiB of it, which is emptied in slices; sleeping threads are waited for
+    /// up to 150 ms, to flush what they have cached.
     pub fn optimise(&self) -> Result<Vec<LedgerRow>, CommandError> {
         let pending = self.begin_optimise()?;
         let deadline = Instant::now() + LONGEST_ROUND;
@@ -480,7 +485,12 @@ impl Monitor {
     /// Stops the monitor and waits for its threads to end, whoever else has the handle: commands are
     /// refused from then on, figures are what was last seen, and another monitor may be started. A
     /// restart that waits for what is under way is called off. Of one that is stopped already, or is just
-    /// being stopped, it does nothing, and so in the child of a fork.
+    /// being stopped, it does nothing, and so in the child of a fork. Dropping the last handle does the same.
+    ///
+    /// # Cost
+    ///
+    /// Some milliseconds. A thread that hangs in a callback, in a cache or in a drain hook is waited for up to five
+    /// seconds, and left behind; the one that it is called on is not waited for.
     pub fn stop(&self) {
         if !self.is_home() || self.shared.stopped.swap(true, Ordering::AcqRel) {
             return;

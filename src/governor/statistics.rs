@@ -29,7 +29,8 @@ pub struct Evictions {
 pub struct CacheStatistics {
     /// Entries held, those that have expired and are not swept yet included.
     pub entries: u64,
-    /// Bytes of keys and values, as they count against its capacity.
+    /// Bytes of the entries as they are weighed. Where nobody says what one weighs (`Weigh::By`) that includes
+    /// their places in the table, which `table_bytes` has as well.
     pub bytes: u64,
     /// Bytes of the table that they stand in. It grows with the entries and does not shrink.
     pub table_bytes: u64,
@@ -48,7 +49,8 @@ pub struct CacheStatistics {
     pub joined: u64,
     /// Entries let in.
     pub insertions: u64,
-    /// Values that were too large to be let in, or that were invalidated while they were made.
+    /// Values that were not let in: too large, without a time to live, for a cache that holds nothing, or
+    /// invalidated while they were made.
     pub rejected: u64,
     /// Entries that have left.
     pub evictions: Evictions,

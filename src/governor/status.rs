@@ -125,6 +125,20 @@ pub struct CacheStatus {
 }
 
 /// Whether a restart may happen now.
+///
+/// ```no_run
+/// # fn told(monitor: &plimsoll::Monitor) {
+/// let outlook = monitor.restart_outlook();
+/// let budget = outlook.policy.budget_per_hour;
+/// println!("{} of {budget} restarts in the last hour", outlook.used_in_last_hour);
+/// if let Some(why) = outlook.withheld {
+///     println!("one is due, and withheld: {why}");
+/// }
+/// for record in monitor.restarts() {
+///     println!("at {} s since 1970 it had {} bytes", record.at_unix_seconds, record.heap_bytes);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RestartOutlook {
@@ -139,6 +153,18 @@ pub struct RestartOutlook {
 }
 
 /// What a monitor has seen and done since it started.
+///
+/// ```no_run
+/// use plimsoll::{ActionKind, Level};
+///
+/// # fn told(monitor: &plimsoll::Monitor) {
+/// let summary = monitor.summary();
+/// let purges = summary.of(ActionKind::PurgeArenas);
+/// println!("memory was critical {} times", summary.entered(Level::Critical));
+/// println!("{} purges gave {} bytes back", purges.count, purges.given_back_bytes);
+/// println!("99 in 100 took at most {:?}", summary.purge.p99);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -205,7 +231,8 @@ pub struct ActionTotals {
     pub given_back_bytes: u64,
 }
 
-/// How long something took, over all times it happened.
+/// How long something took, over all times it happened. Durations are known to two digits, rounded up; what takes
+/// over ten minutes is not among them.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -12,6 +12,16 @@ use std::time::Duration;
 const RINGS: [(u64, usize); 5] = [(1, 300), (10, 360), (60, 360), (300, 576), (3_600, 720)];
 
 /// What memory was made of over a stretch of time, in bytes: the mean of what was seen in it.
+///
+/// ```no_run
+/// # fn chart(monitor: &plimsoll::Monitor) {
+/// for stretch in monitor.timeline() {
+///     for moment in &stretch.moments {
+///         println!("{} s: {} bytes", moment.seconds, moment.parts.live_heap_bytes);
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -95,9 +95,9 @@ impl Admin {
         self
     }
 
-    /// The routes, to nest into an application's own, or to merge where it has neither a `/` nor a
-    /// `/metrics`. Without a token they answer only
-    /// clients whose loopback address the server tells:
+    /// The routes, to nest into an application's own, or to merge where it has none of `/`, `/metrics`,
+    /// `/assets/{name}` and those below `/api/system/`: axum panics at two of one path. Without a token they
+    /// answer only clients whose loopback address the server tells:
     ///
     /// ```no_run
     /// # async fn run(monitor: plimsoll::Monitor) -> std::io::Result<()> {

@@ -79,8 +79,8 @@ pub use server::{ServeError, Server};
 use crate::governor::Monitor;
 use std::sync::Arc;
 
-/// The routes of [`Admin`] with all settings at their defaults, to merge or nest into an application's
-/// own router.
+/// The routes of [`Admin`] with all settings at their defaults, to nest into an application's own router, or to
+/// merge into one that has none of them (see [`Admin::router`]).
 pub fn router<S>(monitor: impl Into<Arc<Monitor>>) -> axum::Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -153,7 +153,8 @@ impl Failing {
         self.refusing.refused()
     }
 
-    /// Where the first was refused, as `src/list.rs:12 in list::push`; `None` when none was.
+    /// Where the first was refused, as `src/list.rs:12 in list::push` (with the feature `testing`, without which
+    /// no line is known); `None` when none was.
     #[must_use]
     pub fn first_refused_at(&self) -> Option<String> {
         let site = Unseen::new(|| {

@@ -104,7 +104,9 @@ impl Shared for Sums {
     }
 }
 
+/// As [`Group::new`]: it panics when [`Plimsoll`](crate::Plimsoll) is not the program's allocator.
 impl Default for Group {
+    #[track_caller]
     fn default() -> Group {
         Group::new()
     }

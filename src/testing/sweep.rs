@@ -17,6 +17,22 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a sweep has found.
+///
+/// ```no_run
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// use plimsoll::testing::{Outcome, try_sweep_failures};
+///
+/// # fn main() {
+/// if let Err(swept) = try_sweep_failures(|| drop(std::hint::black_box(Box::new(1)))) {
+///     for found in &swept.findings {
+///         if let Outcome::Aborted(last_words) = &found.outcome {
+///             println!("{}: {last_words}", found.site);
+///         }
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Sweep {
@@ -36,7 +52,8 @@ pub struct Finding {
     pub and_all_after: bool,
     /// How many bytes it was to get.
     pub bytes: usize,
-    /// Where it was asked for, as `src/list.rs:12 in list::push`.
+    /// Where it was asked for, as `src/list.rs:12 in list::push`, with the feature `testing`; without it no line is
+    /// known, which it says.
     pub site: String,
     /// What became of the work.
     pub outcome: Outcome,

@@ -165,7 +165,7 @@ impl History {
     /// For samples that come about this many seconds apart: at least 0.001; what is not finite counts
     /// as 1.
     ///
-    /// Reserves its memory, 62 KiB, here and for good.
+    /// Reserves its memory, 61 KiB, here and for good.
     #[must_use]
     pub fn new(interval: f64) -> History {
         let interval = if interval.is_finite() {
@@ -185,6 +185,9 @@ impl History {
     }
 
     /// Takes a sample in, and answers how many rings, from the finest, have closed a bin.
+    ///
+    /// One whose time is not later than the last one's is put an interval after that, and those that follow are
+    /// moved by as much.
     ///
     /// A sample that is not finite is left out, and so is one that no bin can hold: of more bytes than
     /// an `f32` counts, or at a time that an `i64` does not. Allocates nothing.

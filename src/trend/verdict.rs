@@ -147,7 +147,8 @@ pub struct Verdict {
     pub time_to_limit: Option<Forecast>,
     /// How soon somebody has to do something.
     pub severity: Severity,
-    /// When the growth of a leak began, in the series' own seconds, as far as it is remembered.
+    /// When the growth of a leak began, in the series' own seconds, as far as it is remembered: of a
+    /// [monitor's](crate::Monitor::leak_verdict), seconds since its start.
     pub since: Option<f64>,
     /// What speaks most against a leak; `None` of a leak.
     pub doubt: Option<Question>,

@@ -47,6 +47,18 @@ pub struct JemallocFigures {
 }
 
 /// One arena's part, in bytes.
+///
+/// ```
+/// # #[global_allocator]
+/// # static HEAP: plimsoll::Plimsoll = plimsoll::Plimsoll::new();
+/// # fn main() -> Result<(), plimsoll::figures::JemallocError> {
+/// let arenas = plimsoll::figures::jemalloc_arenas()?;
+/// if let Some(most) = arenas.iter().max_by_key(|arena| arena.dirty) {
+///     println!("arena {} has {} bytes to give back", most.arena, most.dirty);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

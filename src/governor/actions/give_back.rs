@@ -6,8 +6,9 @@ use crate::figures::jemalloc::{self, ctl::Path};
 
 /// Gives the free memory of the calling thread back to the system, here and now: flushes its cache
 /// and purges its arena. For a job at a point where it holds little and will not need what it has
-/// freed soon, such as before a pause. `false` when there is no jemalloc to do it, and for the arena whose
-/// pages are kept for answers at the limit.
+/// freed soon, such as before a pause. `false` without the feature `jemalloc`, and for the arena whose
+/// pages are kept for answers at the limit. It is jemalloc that is asked, also where another allocator was
+/// [wrapped](crate::Plimsoll::wrap), which keeps what it has.
 ///
 /// ```
 /// drop(vec![1u8; 1 << 20]);

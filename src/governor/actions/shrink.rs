@@ -57,12 +57,14 @@ pub trait Shrink: Send + Sync {
     /// everything at [`Level::Normal`], four fifths of the capacity at [`Level::Optimise`] and
     /// [`Level::Restart`], half at [`Level::Critical`]. Answers the bytes freed now.
     ///
-    /// Called when a level is entered or left, and again while it lasts. What a cache refills
+    /// Called when a level is entered or left, and again while it lasts; with the level that lasts when it is
+    /// [registered](crate::Monitor::register); by [`Monitor::optimise`](crate::Monitor::optimise), at
+    /// [`Level::Normal`] with `Optimise` and then `Normal`; and with `Normal` at the monitor's end. What a cache refills
     /// while the level lasts was freed for nothing, so the cap stays: only a call with a lower
     /// level lifts it.
     ///
     /// Runs on a thread of the monitor's, so it should neither wait nor allocate much. A panic is
-    /// caught and reported.
+    /// caught there and reported; when it is registered it runs on the thread that does so.
     fn shrink(&self, level: Level) -> u64;
 
     /// Whether it holds to what it was told until it is told otherwise, as it should. Said in reports;

@@ -143,7 +143,7 @@ impl Monitor {
     }
 
     /// Whether new work is better refused: memory is critical, or a restart is due and the budget
-    /// is spent. One load: cheap enough for every request.
+    /// is spent. Only by a monitor that acts. One load: cheap enough for every request.
     #[must_use]
     pub fn is_shedding(&self) -> bool {
         self.shared.shedding.load(Ordering::Acquire)
@@ -235,7 +235,7 @@ impl Monitor {
     }
 
     /// The restarts that are remembered, from the oldest: those of earlier images only with a
-    /// [`state_file`](crate::MonitorBuilder::state_file), 1,000 at the most.
+    /// [`state_file`](crate::MonitorBuilder::state_file). As many as may happen in an hour, and 32 at least.
     #[must_use]
     pub fn restarts(&self) -> Vec<RestartRecord> {
         lock(&self.shared.restarts).clone()
@@ -261,7 +261,7 @@ impl Monitor {
         }
     }
 
-    /// jemalloc's options as wanted and as they were after the start.
+    /// jemalloc's options as wanted and as they were after the start. Empty where it is not in use.
     #[must_use]
     pub fn jemalloc_options(&self) -> &[EffectiveOption] {
         &self.options

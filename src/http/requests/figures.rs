@@ -8,11 +8,23 @@ pub const BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
-/// One route by its template and method, since the program's start.
+/// One route by its template and method, since the layer was made.
 ///
 /// Durations run from the request's arrival at the layer to the head of its response, in seconds, and
 /// are known to two digits; the largest is exact to the microsecond. Bytes are what the request
 /// allocated, up to the end of its response's body; those whose client went away included.
+///
+/// ```no_run
+/// use plimsoll::http::BOUNDS;
+///
+/// # fn told(layer: &plimsoll::http::RequestLayer) {
+/// for route in layer.figures() {
+///     let buckets = route.buckets.iter().zip(BOUNDS);
+///     let fast: u64 = buckets.filter(|(_, most)| *most <= 0.1).map(|(count, _)| count).sum();
+///     println!("{} {}: {fast} of {} within 0.1 s", route.method, route.route, route.count);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RouteFigures {

@@ -95,7 +95,8 @@ impl RequestSettings {
 
     /// Load is not shed on this route, named by its template. `/health`, `/healthz`, `/live`,
     /// `/livez`, `/ready`, `/readyz`, `/startupz`, `/metrics` and all below `/api/system/` are exempt
-    /// as they are, the last two also where they are nested under some prefix. The dashboard's page is
+    /// as they are, the last two also where they are nested under some prefix (but not with
+    /// [`by_path`](Self::by_path), where a client could name any). The dashboard's page is
     /// not, where this layer stands around it: it is named here by where it was nested, as `/admin`.
     pub fn exempt(mut self, route: impl Into<String>) -> RequestSettings {
         self.exempt.push(route.into());
@@ -188,7 +189,8 @@ impl RequestLayer {
         }
     }
 
-    /// What is known of each route, sorted by template and method. Allocates, and reads the histograms
+    /// What is known of each route, sorted by template, and by method: `GET`, `POST`, `PUT`, `DELETE` and so
+    /// on; what is beyond the kept ones last. Allocates, and reads the histograms
     /// of every route: for a page, not for every request.
     #[must_use]
     pub fn figures(&self) -> Vec<RouteFigures> {

@@ -79,13 +79,14 @@ fn hold(path: &Path, found: &super::Measurement) -> Result<(), Trouble> {
 /// A figure is a number or a range, which one writes by hand: `3`, `..=100`, `10..20`, `64..`. A figure
 /// whose line is taken out is not compared. `PLIMSOLL_UPDATE=1 cargo test` writes a file that is missing,
 /// and in one that is there renews what no longer holds; comments, ranges that hold, and left-out lines
-/// stay as they are. A name has letters, digits, spaces, `-`, `_` and `.`.
+/// stay as they are. A name has letters, digits, spaces, `-`, `_` and `.`, with which it does
+/// not begin.
 ///
 /// # Panics
 ///
 /// At the line of the macro, with a diff and the lines that allocated most, when a figure differs; when
 /// the file is missing, damaged (which line, and what it should be) or cannot be read or written; when
-/// [`Plimsoll`](crate::Plimsoll) is not the program's allocator.
+/// the name is none of these; when [`Plimsoll`](crate::Plimsoll) is not the program's allocator.
 ///
 /// # Cost
 ///
