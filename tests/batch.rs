@@ -44,16 +44,23 @@ fn watched(tree: &tempfile::TempDir) -> MonitorBuilder {
     Monitor::builder().limit(LIMIT).roots(roots)
 }
 
+fn release(monitor: &Monitor) {
+    let drill = Drill::new(0.0).lasting(Duration::ZERO);
+    monitor.drill(drill).unwrap();
+    until("left", || monitor.level() == Level::Normal);
+}
+
 fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < deadline, "never {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-fn drill(monitor: &Monitor, pressure: f64, millis: u64) {
-    let drill = Drill::new(pressure).lasting(Duration::from_millis(millis));
+/// From now on, until it is [released](release).
+fn drill(monitor: &Monitor, pressure: f64) {
+    let drill = Drill::new(pressure).lasting(Duration::from_secs(3600));
     monitor.drill(drill).unwrap();
     // It may be at a lower level already, by what there was before.
     let level = monitor.levels().next(Level::Normal, pressure);
@@ -236,7 +243,7 @@ fn a_job_pauses_while_memory_is_short_and_goes_on_after_it() {
         .build()
         .unwrap();
     assert_eq!(progress.message(), "not started");
-    drill(&monitor, 0.85, 700);
+    drill(&monitor, 0.85);
     let seen = std::thread::scope(|scope| {
         let job = scope.spawn(|| {
             (0..1000u64).in_batches(&batches).run(|_| {
@@ -245,6 +252,8 @@ fn a_job_pauses_while_memory_is_short_and_goes_on_after_it() {
         });
         until("paused", || progress.paused().is_some());
         let seen = (progress.paused(), progress.message(), progress.position());
+        std::thread::sleep(Duration::from_millis(300));
+        release(&monitor);
         let done = job.join().unwrap().unwrap();
         assert_eq!(done.items, 1000);
         assert!(done.paused >= Duration::from_millis(300), "{done:?}");
@@ -270,7 +279,7 @@ fn after_the_longest_hold_one_item_goes_and_then_the_next_hold_begins() {
         .item_bytes(1)
         .build()
         .unwrap();
-    drill(&monitor, 0.95, 20_000);
+    drill(&monitor, 0.95);
     let mut sizes = Vec::new();
     let begun = Instant::now();
     let done = (0..5u64)
@@ -295,7 +304,7 @@ fn it_stops_after_the_longest_hold_when_told_to_and_goes_on_later() {
         .stop_after_hold(true)
         .build()
         .unwrap();
-    drill(&monitor, 0.85, 500);
+    drill(&monitor, 0.85);
     let stopped = (0..10u64).in_batches(&batches).run(|_| ()).unwrap_err();
     assert!(matches!(stopped.reason, Reason::HeldTooLong(level) if level >= Level::Optimise));
     assert!(
@@ -303,7 +312,7 @@ fn it_stops_after_the_longest_hold_when_told_to_and_goes_on_later() {
             .to_string()
             .starts_with("stopped after 0 items: memory is still at ")
     );
-    until("left", || monitor.level() == Level::Normal);
+    release(&monitor);
     assert_eq!(stopped.resume.run(|_| ()).unwrap().items, 10);
 }
 
@@ -323,8 +332,7 @@ fn a_stop_under_pressure_says_what_was_done_and_goes_on_from_there() {
         .run(|batch| {
             seen.append(batch);
             if seen.len() > 100 {
-                let drill = Drill::new(0.95).lasting(Duration::from_millis(300));
-                monitor.drill(drill).unwrap();
+                drill(&monitor, 0.95);
                 until("critical", || monitor.level() == Level::Critical);
             }
         })
@@ -332,14 +340,14 @@ fn a_stop_under_pressure_says_what_was_done_and_goes_on_from_there() {
     assert_eq!(stopped.reason, Reason::Level(Level::Critical));
     assert_eq!(stopped.done.items, seen.len() as u64);
     assert_eq!(batches.progress().message(), "stopped");
-    until("left", || monitor.level() == Level::Normal);
+    release(&monitor);
     let done = stopped.resume.run(|batch| seen.append(batch)).unwrap();
     assert_eq!(seen, (0..1000).collect::<Vec<_>>());
     assert_eq!(done.items, 1000);
     assert!(batches.progress().is_finished());
 
     // As an iterator: the error, then the end, then on.
-    drill(&monitor, 0.95, 300);
+    drill(&monitor, 0.95);
     until("critical", || monitor.level() == Level::Critical);
     let mut job = (0..10u64).in_batches(&batches);
     assert_eq!(
@@ -347,7 +355,7 @@ fn a_stop_under_pressure_says_what_was_done_and_goes_on_from_there() {
         Reason::Level(Level::Critical)
     );
     assert!(job.next().is_none());
-    until("left", || monitor.level() == Level::Normal);
+    release(&monitor);
     assert_eq!(job.map(|batch| batch.unwrap().len()).sum::<usize>(), 10);
 }
 
@@ -360,7 +368,7 @@ fn a_pause_ends_and_a_job_stops_when_the_program_is_about_to_end() {
     let goes_on = paused.clone().build().unwrap();
     let stops = paused.stop_when_ending(true).build().unwrap();
     let mut pause = Pause::new(&monitor, Level::Optimise).unwrap();
-    drill(&monitor, 0.85, 20_000);
+    drill(&monitor, 0.85);
     std::thread::scope(|scope| {
         let on = scope.spawn(|| (0..10u64).in_batches(&goes_on).run(|_| ()));
         let off = scope.spawn(|| {
@@ -423,7 +431,7 @@ fn a_monitor_that_has_stopped_holds_nobody_up() {
         .pause_while(Level::Optimise)
         .build()
         .unwrap();
-    drill(&monitor, 0.95, 20_000);
+    drill(&monitor, 0.95);
     monitor.stop();
     let done = (0..1000u64).in_batches(&batches).run(|_| ()).unwrap();
     assert_eq!((done.items, done.paused), (1000, Duration::ZERO));
@@ -438,14 +446,17 @@ fn a_pause_of_ones_own_ends_with_the_level_or_lets_a_trickle_through() {
     let pause = Pause::new(&monitor, Level::Optimise).unwrap();
     let mut pause = pause.longest_hold(hold).unwrap();
     assert_eq!(pause.wait(), Passed::Free);
-    drill(&monitor, 0.85, 600);
+    drill(&monitor, 0.85);
     assert!(matches!(pause.wait(), Passed::Trickle(level) if level >= Level::Optimise));
     let runtime = runtime();
     let mut trickles = 1;
     while let Passed::Trickle(_) = runtime.block_on(pause.wait_async()) {
         trickles += 1;
+        if trickles == 2 {
+            release(&monitor);
+        }
     }
-    assert!((2..=20).contains(&trickles), "{trickles}");
+    assert_eq!(trickles, 2);
     assert!(pause.paused() >= hold * 2);
 }
 
@@ -475,7 +486,7 @@ fn little_room_makes_batches_small_and_every_job_comes_to_its_end() {
     assert_eq!(roomy, 8192);
     assert!(tight <= 2560, "{tight}");
     // No room at all: one by one.
-    drill(&monitor, 0.9, 2000);
+    drill(&monitor, 0.9);
     assert_eq!(largest(100), 1);
 }
 
@@ -560,7 +571,7 @@ fn a_stream_pauses_and_stops_like_an_iterator() {
         .longest_hold(Duration::from_millis(60));
     let trickles = paused.clone().build().unwrap();
     let stops = paused.stop_after_hold(true).build().unwrap();
-    drill(&monitor, 0.85, 700);
+    drill(&monitor, 0.85);
     runtime().block_on(async {
         let sizes = Mutex::new(Vec::new());
         let done = stream::iter(0..3u64)
@@ -574,7 +585,7 @@ fn a_stream_pauses_and_stops_like_an_iterator() {
         assert!(matches!(error.reason, Reason::HeldTooLong(_)));
         assert!(chunks.next().await.is_none());
     });
-    until("left", || monitor.level() == Level::Normal);
+    release(&monitor);
 }
 
 #[test]
@@ -846,18 +857,18 @@ fn work_in_parallel_stays_within_the_budget() {
 fn what_items_take_is_found_out_and_the_heap_stays_within_the_budget() {
     let _alone = alone();
     let budget = Budget::new(8 * MIB).unwrap();
-    let before = plimsoll::heap().live_bytes();
-    let most = AtomicU64::new(0);
+    let (at_work, most) = (AtomicU64::new(0), AtomicU64::new(0));
     pool(4).install(|| {
         (0..200)
             .for_each_within(&budget, &Batches::default(), Measured, |_| {
-                let work = black_box(vec![1u8; (3 * MIB) as usize]);
-                most.fetch_max(plimsoll::heap().live_bytes(), Ordering::SeqCst);
-                drop(work);
+                let now = at_work.fetch_add(3 * MIB, Ordering::SeqCst) + 3 * MIB;
+                most.fetch_max(now, Ordering::SeqCst);
+                drop(black_box(vec![1u8; (3 * MIB) as usize]));
+                at_work.fetch_sub(3 * MIB, Ordering::SeqCst);
             })
             .unwrap()
     });
-    let most = most.into_inner() - before;
+    let most = most.into_inner();
     println!("at most {most} bytes at work");
     assert!(most < 9 * MIB, "{most}");
 }
@@ -929,15 +940,14 @@ fn a_job_waits_for_a_task_that_holds_the_budget() {
 #[test]
 fn work_that_panics_gives_every_permit_back_and_begins_nothing_more() {
     let budget = Budget::new(10).unwrap();
-    let begun = AtomicUsize::new(0);
     for in_pool in [false, true] {
         let run = || {
-            (0..1_000_000u64).for_each_within(
+            // Without end: that it comes back shows that it stops.
+            (0u64..).for_each_within(
                 &budget,
                 &Batches::default(),
                 |_: &u64| 3,
                 |item| {
-                    begun.fetch_add(1, Ordering::Relaxed);
                     if item == 100 {
                         std::panic::resume_unwind(Box::new("on purpose"));
                     }
@@ -952,7 +962,6 @@ fn work_that_panics_gives_every_permit_back_and_begins_nothing_more() {
         assert!(caught.is_err());
         assert_eq!((budget.held(), budget.waiting()), (0, 0));
     }
-    assert!(begun.into_inner() < 100_000);
 }
 
 #[test]
@@ -971,7 +980,7 @@ fn a_stop_in_parallel_finishes_what_was_begun_and_keeps_the_rest() {
     let work = |item: u64| {
         seen.lock().unwrap().push(item);
         if item == 20 && !is_drilled.swap(true, Ordering::SeqCst) {
-            drill(&monitor, 0.85, 300);
+            drill(&monitor, 0.85);
         }
     };
     let stopped = (0..10_000_000u64)
@@ -984,7 +993,7 @@ fn a_stop_in_parallel_finishes_what_was_begun_and_keeps_the_rest() {
     let mut rest = stopped.resume;
     assert_eq!(rest.next(), Some(seen.len() as u64));
     assert_eq!(seen, (0..seen.len() as u64).collect::<Vec<_>>());
-    until("left", || monitor.level() == Level::Normal);
+    release(&monitor);
 }
 
 // Settings.
@@ -1121,10 +1130,15 @@ fn what_was_freed_is_given_back() {
             .build()
             .unwrap();
         churn();
-        drill(&monitor, 0.85, 300);
-        let done = (0..10u64).in_batches(&batches).run(|_| ()).unwrap();
+        drill(&monitor, 0.85);
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                until("paused", || batches.progress().paused().is_some());
+                release(&monitor);
+            });
+            (0..10u64).in_batches(&batches).run(|_| ()).unwrap()
+        });
         assert!(done.paused > Duration::ZERO, "{done:?}");
-        until("over", || monitor.level() == Level::Normal);
         left()
     };
     assert!(left_by(Purge::Never) >= 48 * MIB);

@@ -288,22 +288,23 @@ fn what_is_too_heavy_is_answered_to_all_who_wait_and_counts_nowhere() {
         .build()
         .unwrap();
     cache.insert(9, 100);
-    let made = &AtomicU64::new(0);
-    let (cache, together) = (&cache, &Barrier::new(4));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(move || {
-                together.wait();
-                let value = cache.get_or_insert_with(&1, || {
-                    std::thread::sleep(Duration::from_millis(50));
-                    made.fetch_add(1, Ordering::SeqCst);
-                    5000
-                });
-                assert_eq!(value, 5000);
-            });
-        }
+    let mut context = Context::from_waker(Waker::noop());
+    let mut is_made = false;
+    let made = std::future::poll_fn(|_| match std::mem::replace(&mut is_made, true) {
+        true => Poll::Ready(5000),
+        false => Poll::Pending,
     });
-    assert_eq!(made.load(Ordering::SeqCst), 1);
+    let mut first = pin!(cache.get_or_insert_async(&1, made));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let again = || cache.get_or_insert_async(&1, async { panic!("it is made") });
+    let mut others = [again(), again(), again()].map(Box::pin);
+    for other in &mut others {
+        assert!(other.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(5000));
+    for other in &mut others {
+        assert_eq!(other.as_mut().poll(&mut context), Poll::Ready(5000));
+    }
     let found = cache.statistics();
     assert_eq!((found.entries, found.bytes, found.rejected), (1, 100, 1));
     assert_eq!((found.insertions, found.evictions), (1, Default::default()));
@@ -981,12 +982,13 @@ fn gone_by_time(cache: &PressureCache<u64, Arc<Bomb>>) -> u64 {
 fn a_cache_that_is_dropped_while_it_shrinks_is_dropped_after() {
     let freed = Arc::new(AtomicU64::new(0));
     for _ in 0..20 {
+        let drops = Arc::new(AtomicU64::new(0));
         let cache = PressureCache::builder("short")
             .entries(5000)
             .build()
             .unwrap();
         for number in 0..5000u64 {
-            cache.insert(number, Arc::new(number));
+            cache.insert(number, (Arc::new(number), Dropped(Arc::clone(&drops))));
         }
         let shrinking: Arc<dyn Shrink> = Arc::clone(&cache) as Arc<dyn Shrink>;
         let freed = Arc::clone(&freed);
@@ -995,6 +997,7 @@ fn a_cache_that_is_dropped_while_it_shrinks_is_dropped_after() {
         });
         drop(cache);
         other.join().unwrap();
+        assert_eq!(drops.load(Ordering::Relaxed), 5000);
     }
     assert!(freed.load(Ordering::Relaxed) > 0);
 }

@@ -81,7 +81,7 @@ fn caches_do_not_refill_while_a_level_lasts_and_do_after_it() {
     let tree = tempfile::tempdir().unwrap();
     let monitor = builder(&tree).cache(&cache).start().unwrap();
     let until = |most: usize| {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while cache.fill() != most {
             assert!(Instant::now() < deadline, "never {most}");
             std::thread::sleep(Duration::from_millis(5));
@@ -127,7 +127,9 @@ impl Shrink for Slow {
     fn shrink(&self, level: Level) -> u64 {
         if self.begun.fetch_add(1, Ordering::SeqCst) == 0 {
             let monitor = self.monitor.get().unwrap();
-            let deadline = Instant::now() + Duration::from_secs(10);
+            let over = Drill::new(0.0).lasting(Duration::ZERO);
+            monitor.drill(over).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
             while monitor.level() > Level::Normal {
                 assert!(Instant::now() < deadline, "never left");
                 std::thread::sleep(Duration::from_millis(5));
@@ -147,9 +149,9 @@ fn a_cache_that_is_registered_as_a_level_ends_does_not_keep_its_cap() {
     let monitor = Arc::new(OnceLock::new());
     let cell = Arc::clone(&monitor);
     let monitor = monitor.get_or_init(|| builder(&tree).start().unwrap());
-    let drill = Drill::new(0.85).lasting(Duration::from_millis(500));
+    let drill = Drill::new(0.85).lasting(Duration::from_secs(3600));
     monitor.drill(drill).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while monitor.level() < Level::Restart {
         assert!(Instant::now() < deadline, "never entered");
         std::thread::sleep(Duration::from_millis(1));
@@ -159,7 +161,7 @@ fn a_cache_that_is_registered_as_a_level_ends_does_not_keep_its_cap() {
         cap: AtomicU8::new(u8::MAX),
         begun: AtomicU8::new(0),
     });
-    // Tells the cache here and now, which ends after the level.
+    // Tells the cache here and now, which ends the level, and itself after that.
     monitor.register(&slow);
     assert_eq!(slow.cap.load(Ordering::SeqCst), Level::Normal as u8);
 }

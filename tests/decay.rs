@@ -47,7 +47,10 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) -> f64 {
 
 /// A cache that hangs as long as it is told to.
 #[derive(Default)]
-struct Hanging(AtomicBool);
+struct Hanging {
+    is_told: AtomicBool,
+    hangs: AtomicBool,
+}
 
 impl Shrink for Hanging {
     fn name(&self) -> &str {
@@ -57,7 +60,8 @@ impl Shrink for Hanging {
         0
     }
     fn shrink(&self, _: Level) -> u64 {
-        while self.0.load(Ordering::SeqCst) {
+        while self.is_told.load(Ordering::SeqCst) {
+            self.hangs.store(true, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(5));
         }
         0
@@ -69,20 +73,28 @@ fn started(cache: &Arc<Hanging>) -> Monitor {
     let monitor = Monitor::builder().limit(4 << 30).jemalloc(options);
     let monitor = monitor.cache(cache).start().unwrap();
     assert!(all(BEFORE), "{:?}", decays());
+    let drill = Drill::new(0.95).lasting(Duration::from_secs(3600));
+    monitor.drill(drill).unwrap();
     monitor
-        .drill(Drill::new(0.95).lasting(Duration::from_millis(6500)))
-        .unwrap();
-    monitor
+}
+
+/// Ends the drill.
+fn release(monitor: &Monitor) {
+    let drill = Drill::new(0.0).lasting(Duration::ZERO);
+    monitor.drill(drill).unwrap();
+    until("normal", || monitor.level() == Level::Normal);
 }
 
 #[test]
 fn decay_is_tightened_while_memory_is_critical_and_put_back_after() {
     let _alone = truth::alone();
+    let begun = Instant::now();
     let monitor = started(&Arc::default());
-    let after = until("tight", || all(0));
+    until("tight", || all(0));
+    let after = begun.elapsed().as_secs_f64();
     assert!(after >= 4.9, "after {after:.1} s: a short peak is let pass");
     println!("decay {BEFORE} ms, 0 ms after {after:.1} s at critical");
-    until("normal", || monitor.level() == Level::Normal);
+    release(&monitor);
     let after = until("as before", || all(BEFORE));
     println!("decay {BEFORE} ms again {after:.2} s after the level was left");
     // The row of an action is written when the action is over.
@@ -123,16 +135,17 @@ fn decay_is_put_back_although_the_worker_hangs_and_its_queue_is_full() {
     let cache = Arc::<Hanging>::default();
     let monitor = started(&cache);
     until("tight", || all(0));
-    cache.0.store(true, Ordering::SeqCst);
+    cache.is_told.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         // More than the queue has room for.
         for _ in 0..20 {
             scope.spawn(|| monitor.optimise().is_ok());
         }
-        until("normal", || monitor.level() == Level::Normal);
+        until("hanging", || cache.hangs.load(Ordering::SeqCst));
+        release(&monitor);
         std::thread::sleep(Duration::from_millis(100));
         assert!(all(0), "the worker hangs");
-        cache.0.store(false, Ordering::SeqCst);
+        cache.is_told.store(false, Ordering::SeqCst);
     });
     until("as before", || all(BEFORE));
 }

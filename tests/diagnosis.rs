@@ -10,6 +10,7 @@ use plimsoll::{Cause, Diagnosis, JemallocOptions, Monitor, Plimsoll, Remedy, Res
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -157,29 +158,34 @@ fn fill_caches() {
 /// Sixty-four threads that neither allocate nor free any more, but tell when they park.
 fn parked() -> Shown {
     let monitor = monitor(0);
-    let filled = std::sync::Arc::new(std::sync::Barrier::new(65));
+    static TOLD: AtomicU64 = AtomicU64::new(0);
+    let told = |times| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TOLD.load(Ordering::SeqCst) < times {
+            assert!(Instant::now() < deadline, "they do not park");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
     let threads: Vec<_> = (0..64)
         .map(|_| {
-            let filled = std::sync::Arc::clone(&filled);
-            std::thread::spawn(move || {
+            std::thread::spawn(|| {
                 fill_caches();
-                filled.wait();
                 loop {
                     plimsoll::on_thread_park();
+                    TOLD.fetch_add(1, Ordering::SeqCst);
                     std::thread::park();
                 }
             })
         })
         .collect();
-    filled.wait();
-    std::thread::sleep(Duration::from_millis(100));
+    told(64);
     let found = monitor.diagnosis().unwrap();
     // Nobody comes, because nobody allocates.
     monitor.optimise().unwrap();
     let asleep = monitor.diagnosis().unwrap().thread_cache_bytes;
     assert!(asleep * 2 > found.thread_cache_bytes, "flushed by whom?");
     threads.iter().for_each(|thread| thread.thread().unpark());
-    std::thread::sleep(Duration::from_millis(300));
+    told(128);
     let awake = monitor.diagnosis().unwrap().thread_cache_bytes;
     Shown {
         found,

@@ -59,7 +59,7 @@ fn draining(folder: &Path) -> Draining {
     wait_for(&mut events, |event| {
         matches!(event.kind, EventKind::Restarting(_))
     });
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while token.lock().unwrap().is_none() {
         assert!(Instant::now() < deadline, "no token");
         std::thread::sleep(Duration::from_millis(1));
@@ -110,7 +110,7 @@ fn forbids(folder: &Path) {
     draining.monitor.set_policy(policy).unwrap();
     let called_off = |kind| matches!(kind, EventKind::RestartWithheld(Withheld::PolicyChanged));
     wait_for(&mut events, |event| called_off(event.kind));
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while draining.monitor.is_draining() {
         assert!(Instant::now() < deadline, "it goes on");
         std::thread::sleep(Duration::from_millis(1));
@@ -295,7 +295,13 @@ fn a_signal_at_any_moment_of_any_restart_ends_the_program() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_micros(50_000 + random % 100_000));
+        // Some time after one of the first images has begun.
+        let patience = Instant::now() + Duration::from_secs(60);
+        while account(folder.path()).len() < 1 + (random >> 32) as usize % 4 {
+            assert!(Instant::now() < patience, "does not restart");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(random % 50_000));
         // SAFETY: sends a signal to a child that has not been waited for.
         unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
         let told = Instant::now();
@@ -303,7 +309,7 @@ fn a_signal_at_any_moment_of_any_restart_ends_the_program() {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if told.elapsed() >= Duration::from_secs(5) {
+            if told.elapsed() >= Duration::from_secs(60) {
                 child.kill().unwrap();
                 panic!("restarts on: {} images", account(folder.path()).len());
             }

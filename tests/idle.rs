@@ -7,7 +7,7 @@
 )]
 
 use plimsoll::{Monitor, Plimsoll, heap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
@@ -19,7 +19,14 @@ fn looking_allocates_nothing() {
     }
     let interval = Duration::from_millis(10);
     let monitor = Monitor::builder().interval(interval).start().unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    // The first looks make what is made once.
+    let looks = || monitor.history().len();
+    let patience = Instant::now() + Duration::from_secs(20);
+    while looks() < 20 {
+        assert!(Instant::now() < patience, "it does not look");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let seen = monitor.history().pop().map(|sample| sample.at);
     let counted = || heap().allocations() + heap().reallocations();
     let before = counted();
     // Some three hundred looks.
@@ -27,5 +34,5 @@ fn looking_allocates_nothing() {
     let found = counted() - before;
     println!("{found} allocations in 3 s of looks every 10 ms");
     assert_eq!(found, 0);
-    assert!(!monitor.history().is_empty());
+    assert!(monitor.history().pop().map(|sample| sample.at) > seen);
 }

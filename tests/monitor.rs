@@ -176,7 +176,7 @@ fn caches_shrink_and_the_ledger_says_what_that_gave_back() {
     assert!(shrunk.given_back_bytes >= 150 * MIB, "{shrunk:?}");
     assert!(shrunk.before.heap_bytes > shrunk.after.heap_bytes);
     // Settled figures follow.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while monitor.ledger()[0].settled.is_none() {
         assert!(Instant::now() < deadline, "never settled");
         std::thread::sleep(Duration::from_millis(20));
@@ -277,7 +277,7 @@ fn a_callback_may_have_actions_carried_out_and_a_cache_that_shrinks_may_not() {
     monitor.set(started).unwrap();
     let monitor = monitor.get().unwrap();
     monitor.drill(plimsoll::Drill::new(0.1)).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while answer.get().is_none() {
         assert!(Instant::now() < deadline, "hangs");
         std::thread::sleep(Duration::from_millis(5));
@@ -519,7 +519,7 @@ fn a_drill_runs_the_whole_chain_and_ends() {
         .cooldown(Duration::ZERO)
         .start()
         .unwrap();
-    let drill = plimsoll::Drill::new(0.92).lasting(Duration::from_millis(1500));
+    let drill = plimsoll::Drill::new(0.92).lasting(Duration::from_secs(3600));
     monitor.drill(drill).unwrap();
     wait_for(&monitor, "critical", entered(Level::Critical));
     let told = monitor.status().utilization;
@@ -533,6 +533,8 @@ fn a_drill_runs_the_whole_chain_and_ends() {
         withheld(|why| matches!(why, Withheld::Drill)),
     );
     assert!(hoard.bytes() < 8 * MIB, "the actions are real");
+    let over = plimsoll::Drill::new(0.0).lasting(Duration::ZERO);
+    monitor.drill(over).unwrap();
     wait_for(&monitor, "normal", left_to(Level::Normal));
     wait_for(&monitor, "no shedding", |kind| {
         matches!(kind, EventKind::Shedding(false))
@@ -572,7 +574,7 @@ fn tothubs_settings_are_one_call() {
     assert_eq!(policy.horizon, Duration::MAX);
     assert_eq!(policy.check_interval, Duration::from_secs(60));
     assert_eq!(policy.cooldown, Duration::from_secs(300));
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while monitor.history().is_empty() {
         assert!(Instant::now() < deadline, "no sample");
     }

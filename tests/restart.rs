@@ -202,8 +202,9 @@ fn blocking(folder: &Path) {
         lines.join(" ").replace('\t', " ")
     };
     // All signals are blocked where a thread is started, as this one was.
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !main().contains("SigBlk: 0000000000000000") && Instant::now() < deadline {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !main().contains("SigBlk: 0000000000000000") {
+        assert!(Instant::now() < deadline, "{}", main());
         std::thread::sleep(Duration::from_millis(1));
     }
     say(folder, &format!("main: {}", main()));

@@ -290,7 +290,7 @@ impl MonitorBuilder {
     ///
     /// # Errors
     ///
-    /// [`StartError::Config`](crate::StartError::Config) with every setting that makes no sense, not only the
+    /// [`StartError::Config`] with every setting that makes no sense, not only the
     /// first. If there is none, what fails first: a second monitor, a limit or figure that cannot be read, the state
     /// file, what a restart in place needs to know of the program, the variables that announce memory pressure,
     /// or a thread.

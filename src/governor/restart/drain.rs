@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_token_ends_its_own_drain_and_no_later_one() {
         let draining = Arc::<Draining>::default();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(3600);
         draining.begin(deadline);
         let late = Drain::new(Arc::clone(&draining));
         draining.begin(deadline);
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(late.remaining(), Duration::ZERO);
         drop(late);
         assert!(!draining.wait(Duration::ZERO));
-        assert!(token.remaining() > Duration::from_secs(50));
+        assert!(token.remaining() > Duration::ZERO);
         drop(token);
         assert!(draining.wait(Duration::ZERO));
     }

@@ -180,6 +180,15 @@ mod tests {
         }
     }
 
+    /// However long the machine takes for it.
+    fn written_by(scribe: &Scribe) -> Option<io::Result<()>> {
+        loop {
+            if let Ok(told) = scribe.wait() {
+                return told;
+            }
+        }
+    }
+
     #[test]
     fn what_is_asked_for_is_written_in_turn_and_how_it_went_is_told_once() {
         let (sent, written) = mpsc::channel();
@@ -191,12 +200,12 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert!(scribe.wait().unwrap().is_none());
+        assert!(written_by(&scribe).is_none());
         scribe.ask(text(b"one")).unwrap();
-        assert!(scribe.wait().unwrap().unwrap().is_ok());
+        assert!(written_by(&scribe).unwrap().is_ok());
         scribe.ask(text(b"bad")).unwrap();
-        assert!(scribe.wait().unwrap().unwrap().is_err());
-        assert!(scribe.wait().unwrap().is_none() && scribe.look().is_none());
+        assert!(written_by(&scribe).unwrap().is_err());
+        assert!(written_by(&scribe).is_none() && scribe.look().is_none());
         let refused = scribe.ask(|_| Err(io::ErrorKind::InvalidInput.into()));
         assert!(refused.is_err());
         scribe.ask(text(b"last")).unwrap();
@@ -227,7 +236,7 @@ mod tests {
         }
         scribe.ask(text(b"three")).unwrap();
         go.send(()).unwrap();
-        assert!(scribe.wait().unwrap().unwrap().is_ok());
+        assert!(written_by(&scribe).unwrap().is_ok());
         scribe.make_room(100);
         assert!(scribe.desk.lock().text.capacity() >= 100);
     }
