@@ -854,7 +854,7 @@ fn work_in_parallel_stays_within_the_budget() {
 }
 
 #[test]
-fn what_items_take_is_found_out_and_the_heap_stays_within_the_budget() {
+fn what_items_take_is_found_out_and_work_stays_within_the_budget() {
     let _alone = alone();
     let budget = Budget::new(8 * MIB).unwrap();
     let (at_work, most) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -159,22 +159,18 @@ fn an_item_that_waits_while_another_panics_is_not_begun() {
 
 #[test]
 fn a_batch_of_as_many_items_as_there_are_is_no_buffer_of_that_size() {
-    for settings in [
-        Batches::builder().item_bytes(8).budget(u64::MAX),
-        Batches::builder().item_bytes(1),
-    ] {
-        let batches = settings.most_items(usize::MAX).build().unwrap();
-        // How many come nobody can tell.
-        let items = || (0u64..).take_while(|&item| item < 1000);
-        let done = items().in_batches(&batches).run(|_| ());
-        assert_eq!(done.unwrap().items, 1000);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let job = stream::iter(items()).in_batches(&batches);
-        let done = runtime.block_on(job.run(async |_| ()));
-        assert_eq!(done.unwrap().items, 1000);
-    }
+    let settings = Batches::builder().item_bytes(8).budget(u64::MAX);
+    let batches = settings.most_items(usize::MAX).build().unwrap();
+    // How many come nobody can tell.
+    let items = || (0u64..).take_while(|&item| item < 1000);
+    let done = items().in_batches(&batches).run(|_| ());
+    assert_eq!(done.unwrap().items, 1000);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let job = stream::iter(items()).in_batches(&batches);
+    let done = runtime.block_on(job.run(async |_| ()));
+    assert_eq!(done.unwrap().items, 1000);
 }
 
 #[test]
@@ -208,6 +204,16 @@ fn a_job_that_nobody_wants_any_more_has_stopped() {
             .run(|_| resume_unwind(Box::new("on purpose")))
     };
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    assert_eq!(progress.message(), "stopped");
+
+    // One of two that tell of themselves in one place: it is the last that ends that says how.
+    let (progress, batches) = job(&monitor);
+    let mut first = (0..10).in_batches(&batches);
+    let second = (0..10).in_batches(&batches);
+    assert!(first.next().is_some());
+    assert_eq!(second.run(|_| ()).unwrap().items, 10);
+    assert_eq!(progress.message(), "running");
+    drop(first);
     assert_eq!(progress.message(), "stopped");
 
     // Cancelled while it pauses.

@@ -544,6 +544,23 @@ fn a_drill_runs_the_whole_chain_and_ends() {
 }
 
 #[test]
+fn a_drill_ends_by_itself_when_its_time_is_over() {
+    let _alone = alone();
+    let monitor = builder().observe_only().start().unwrap();
+    let drill = plimsoll::Drill::new(0.92).lasting(Duration::from_millis(100));
+    monitor.drill(drill).unwrap();
+    wait_for(&monitor, "drill", |kind| {
+        matches!(kind, EventKind::Drill(_))
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while monitor.status().utilization.deciding == Signal::Drill || monitor.level() > Level::Normal
+    {
+        assert!(Instant::now() < deadline, "it lasts");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
 fn a_callback_that_hangs_keeps_neither_actions_nor_levels_from_happening() {
     let _alone = alone();
     let (hanging, free) = crossbeam_channel::bounded::<()>(0);

@@ -30,7 +30,7 @@ use tothub::Service;
 
 const SIGKILL: i32 = 9;
 
-/// As many connections to the database as the service has for its requests.
+/// As many connections to the database as the service has for its requests, and reports that it makes at once.
 const READERS: u64 = 4;
 
 /// 2,000,000 visits: some 240 MiB when all are held at once.
@@ -110,12 +110,9 @@ fn all_children_are_streamed_in_chunks_and_lists_come_from_their_caches() {
         assert_eq!(first.body, client::get(address, path).body, "{path}");
     }
     // They have a moment to say what they hold.
-    let details = loop {
-        let details = client::get(address, "/api/system/memory-details").json();
-        if details["caches_are_late"] == false {
-            break details;
-        }
-    };
+    let details = || client::get(address, "/api/system/memory-details").json();
+    wait_until(|| details()["caches_are_late"] == false);
+    let details = details();
     let caches = details["caches"].as_array().expect("caches");
     let told: Vec<_> = caches
         .iter()
@@ -140,7 +137,7 @@ fn all_children_are_streamed_in_chunks_and_lists_come_from_their_caches() {
     assert_eq!(told, expected.map(|(name, most)| (name, most, (1, 1))));
 }
 
-/// A report that waits for memory keeps nobody from the database, however many there are.
+/// Reports that wait for memory keep nobody from the database.
 #[test]
 fn reports_that_pause_hold_up_no_other_request() {
     let data = tothub::filled_with(&["--attendance-days", "100"]);
@@ -172,6 +169,8 @@ fn reports_that_pause_hold_up_no_other_request() {
         let path = format!("/api/children?page={page}");
         assert_eq!(client::get(address, &path).status, 200, "{path}");
     }
+    let one_more = client::ask(address, "POST /api/reports/nightly", &[], "");
+    assert_eq!(one_more.status, 503, "{one_more:?}");
     assert_eq!(
         under_way(),
         READERS,

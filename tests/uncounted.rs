@@ -20,6 +20,21 @@ fn batches_follow_the_guess_or_else_the_count() {
     assert_eq!(sizes(&counted), [500, 500]);
 }
 
+/// Where no size is known, a batch of many items says nothing of memory.
+#[test]
+fn a_batch_of_as_many_items_as_there_are_is_no_buffer_of_that_size() {
+    let batches = Batches::builder().most_items(usize::MAX).build().unwrap();
+    let items = (0u64..).take_while(|&item| item < 1000);
+    let mut sizes = Vec::new();
+    let job = items.in_batches(&batches);
+    let done = job.run(|batch| sizes.push((batch.len(), batch.capacity())));
+    assert_eq!(done.unwrap().items, 1000);
+    let &[(1000, capacity)] = &*sizes else {
+        panic!("{sizes:?}");
+    };
+    assert!(capacity < 4096, "{capacity}");
+}
+
 #[test]
 fn a_budget_needs_no_counters() {
     let budget = Budget::new(10).unwrap();

@@ -45,10 +45,15 @@ struct App {
     caches: Caches,
     /// How large jobs are done.
     batches: Batches,
+    /// Reports that may be made at once: each has a connection to the database, and a thread.
+    reports: tokio::sync::Semaphore,
     monitor: Arc<Monitor>,
     requests: RequestLayer,
     gate: Arc<Gate>,
 }
+
+/// Reports at once, at the most: more are put off.
+const REPORTS: usize = 4;
 
 /// How long requests that are under way may take before a restart, and before the end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -131,6 +136,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         store,
         caches,
         batches,
+        reports: tokio::sync::Semaphore::new(REPORTS),
         monitor,
         requests,
         gate,

@@ -143,8 +143,14 @@ async fn export(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn nightly(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let made =
-        tokio::task::spawn_blocking(carry(move || Report::in_batches(&app.store, &app.batches)));
+    let made = Arc::clone(&app);
+    let Ok(_one) = app.reports.try_acquire() else {
+        let why = "as many reports as may be are being made";
+        return Err(Problem::later(why.to_owned()));
+    };
+    let made = tokio::task::spawn_blocking(carry(move || {
+        Report::in_batches(&made.store, &made.batches)
+    }));
     match made.await {
         Ok(Ok((report, _))) => Ok(Json(report).into_response()),
         Ok(Err(error)) if error.is_for_now() => Err(Problem::later(error.to_string())),

@@ -201,7 +201,8 @@ impl Store {
 
     /// All recorded visits, by day, as they are read: `walk` is given one after the other.
     ///
-    /// On a connection of its own: a walk may pause for half a minute, and keeps no reader from others.
+    /// On a connection of its own: a walk may pause for half a minute, and keeps no reader from others. Whoever
+    /// lets several walk at once sees to how many.
     pub fn visits<R, E: From<rusqlite::Error>>(
         &self,
         walk: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<Visit>>) -> Result<R, E>,

@@ -59,7 +59,7 @@ impl Job {
 
     pub(super) fn begin(&mut self) {
         if !std::mem::replace(&mut self.is_under_way, true) {
-            self.settings.progress.runs();
+            self.settings.progress.begins();
         }
     }
 
@@ -122,8 +122,9 @@ impl Job {
     }
 
     pub(super) fn finish(&mut self) -> Done {
-        self.is_under_way = false;
-        self.settings.progress.finishes();
+        if std::mem::take(&mut self.is_under_way) {
+            self.settings.progress.finishes();
+        }
         self.done()
     }
 
@@ -134,8 +135,9 @@ impl Job {
 
     /// The same of a job that counts elsewhere what is done.
     pub(super) fn stopped_after<E>(&mut self, done: Done, reason: Reason<E>) -> Stopped<(), E> {
-        self.is_under_way = false;
-        self.settings.progress.stops();
+        if std::mem::take(&mut self.is_under_way) {
+            self.settings.progress.stops();
+        }
         let why = match &reason {
             Reason::Level(level) => level.as_str(),
             Reason::HeldTooLong(_) => "the longest hold is over",

@@ -199,7 +199,10 @@ where
                 tally.work(held, || work(item));
             } else {
                 scope.spawn(move |_| {
-                    tally.work(held, || work(item));
+                    // Nor is one begun that was spawned before it.
+                    if !tally.has_panicked() {
+                        tally.work(held, || work(item));
+                    }
                     drop(turn);
                 });
             }

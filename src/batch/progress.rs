@@ -2,8 +2,8 @@
 
 use crate::Level;
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// No length is known.
@@ -18,8 +18,8 @@ const FINISHED: u8 = 13;
 /// How far a job is: written by the job after each batch, read by anyone at any time.
 ///
 /// Clones are of the same counters. Given to a job by
-/// [`BatchesBuilder::progress`](super::BatchesBuilder::progress); several jobs with the same one add up, and
-/// what it says of their state is what changed last.
+/// [`BatchesBuilder::progress`](super::BatchesBuilder::progress); several jobs with the same one add up: it pauses
+/// or runs as the one that changed last does, and has stopped or finished as the last one that was under way did.
 /// What a bar of the crate `indicatif` needs is there, without depending on it:
 ///
 /// ```
@@ -56,6 +56,8 @@ struct Counters {
     paused_millis: AtomicU64,
     pauses: AtomicU64,
     state: AtomicU8,
+    /// Jobs under way. Held while they begin and end, so that the last one to end says so.
+    jobs: Mutex<usize>,
 }
 
 impl Default for Counters {
@@ -68,6 +70,7 @@ impl Default for Counters {
             paused_millis: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
             state: AtomicU8::new(IDLE),
+            jobs: Mutex::new(0),
         }
     }
 }
@@ -173,8 +176,27 @@ impl Progress {
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn runs(&self) {
+    fn runs(&self) {
         self.shared.state.store(RUNNING, Ordering::Relaxed);
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, usize> {
+        let jobs = self.shared.jobs.lock();
+        jobs.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job begins; it ends once.
+    pub(super) fn begins(&self) {
+        let mut jobs = self.jobs();
+        *jobs += 1;
+        self.runs();
+    }
+
+    fn ends(&self, state: u8) {
+        let mut jobs = self.jobs();
+        *jobs -= 1;
+        let state = if *jobs == 0 { state } else { RUNNING };
+        self.shared.state.store(state, Ordering::Relaxed);
     }
 
     pub(super) fn pauses_at(&self, level: Level) {
@@ -191,10 +213,10 @@ impl Progress {
     }
 
     pub(super) fn stops(&self) {
-        self.shared.state.store(STOPPED, Ordering::Relaxed);
+        self.ends(STOPPED);
     }
 
     pub(super) fn finishes(&self) {
-        self.shared.state.store(FINISHED, Ordering::Relaxed);
+        self.ends(FINISHED);
     }
 }

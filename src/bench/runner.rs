@@ -10,7 +10,7 @@ use super::report::Report;
 use super::units;
 use crate::allocator::local::is_counting;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -112,22 +112,30 @@ fn finish(
     old: Option<Report>,
 ) -> Result<bool, String> {
     let report = Report::new(records);
-    if let Some(file) = &arguments.json {
-        let written = report.to_json().and_then(|json| write(file, &json));
-        written.map_err(|error| not_written(file, error))?;
-    }
-    print(&format!("\n{report}"))?;
-    let Some(mut old) = old else {
-        return Ok(false);
-    };
-    // What was not asked for is not gone.
-    old.benchmarks.retain(|one| arguments.selects(&one.name));
-    if old.benchmarks.is_empty() && report.benchmarks.is_empty() {
+    let old = old.map(|mut old| {
+        // What was not asked for is not gone.
+        old.benchmarks.retain(|one| arguments.selects(&one.name));
+        old
+    });
+    if let Some(old) = &old
+        && old.benchmarks.is_empty()
+        && report.benchmarks.is_empty()
+    {
         return Err("no benchmark was selected: nothing is compared".to_owned());
     }
-    let comparison: Comparison = compare(&old, &report, &arguments.thresholds);
-    print(&format!("\n{comparison}"))?;
-    Ok(comparison.is_worse())
+    // Before it is printed, where nobody may listen; and printed though it could not be written.
+    let written = arguments.json.as_ref().map_or(Ok(()), |file| {
+        let written = report.to_json().and_then(|json| write(file, &json));
+        written.map_err(|error| not_written(file, error))
+    });
+    print(&format!("\n{report}"))?;
+    let mut is_worse = false;
+    if let Some(old) = old {
+        let comparison: Comparison = compare(&old, &report, &arguments.thresholds);
+        print(&format!("\n{comparison}"))?;
+        is_worse = comparison.is_worse();
+    }
+    written.map(|()| is_worse)
 }
 
 fn read(file: &Path) -> Result<Report, String> {
@@ -142,30 +150,36 @@ fn not_written(file: &Path, error: io::Error) -> String {
 
 /// Whether a report can be kept there, before there is one. Changes nothing.
 fn may_write(file: &Path) -> Result<(), String> {
-    let found = fs::metadata(file);
-    // A pipe, at which opening would wait for its reader, or a device.
-    if found.as_ref().is_ok_and(|it| !it.is_file() && !it.is_dir()) {
-        return Ok(());
-    }
-    let opened = OpenOptions::new().append(true).create(true).open(file);
-    opened.map_err(|error| not_written(file, error))?;
-    if found.is_err() {
-        let _ = fs::remove_file(file);
-    }
-    Ok(())
+    let opened = match fs::metadata(file) {
+        Ok(found) if found.is_file() || found.is_dir() => {
+            OpenOptions::new().append(true).open(file).map(drop)
+        }
+        // A pipe, at which opening would wait for its reader, or a device.
+        Ok(_) => Ok(()),
+        // A link to what is not there yet.
+        Err(_) if file.is_symlink() => Ok(()),
+        Err(_) => File::create_new(file).and_then(|_| fs::remove_file(file)),
+    };
+    opened.map_err(|error| not_written(file, error))
 }
 
 /// Writes all of it, or leaves what was there: that may be what the next run is compared with.
 fn write(file: &Path, json: &str) -> io::Result<()> {
-    let real = match fs::canonicalize(file) {
-        Ok(real) if real.is_file() => real,
-        // A pipe or a device is written to and stays what it is.
-        Ok(_) => return fs::write(file, json),
-        Err(_) => file.to_owned(),
+    let found = fs::metadata(file).ok();
+    let real = match &found {
+        Some(found) if found.is_file() => fs::canonicalize(file).ok(),
+        // A pipe or a device stays what it is, and what a link names is made there.
+        Some(_) => None,
+        None => Some(file.to_owned()).filter(|file| !file.is_symlink()),
+    };
+    let Some(real) = real else {
+        return fs::write(file, json);
     };
     let mut beside = real.clone().into_os_string();
     beside.push(format!(".{}", std::process::id()));
-    let whole = fs::write(&beside, json).and_then(|()| fs::rename(&beside, &real));
+    let whole = fs::write(&beside, json)
+        .and_then(|()| found.map_or(Ok(()), |it| fs::set_permissions(&beside, it.permissions())))
+        .and_then(|()| fs::rename(&beside, &real));
     let Err(error) = whole else { return Ok(()) };
     let _ = fs::remove_file(&beside);
     match error.kind() {

@@ -240,7 +240,8 @@ where
     ///
     /// # Errors
     ///
-    /// All settings that make no sense: no limit at all; a limit of bytes, above 0, with room for not even the
+    /// All settings that make no sense: no limit at all; a limit of bytes where [`weigh`](Self::weigh) says nothing;
+    /// one, above 0, with room for not even the
     /// place of one entry, unless [`Weigh::By`] says what an entry weighs; no shards; shares out of their range; and
     /// [`Weigh::Measured`] where [`Plimsoll`](crate::Plimsoll) is not the program's allocator.
     pub fn build(self) -> Result<Arc<PressureCache<K, V>>, CacheError> {

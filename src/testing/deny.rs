@@ -54,12 +54,12 @@ struct Denied {
     frees_too: Cell<bool>,
     aborts: Cell<bool>,
     /// The allowances that there had been when it was opened: they do not hold for it.
-    opened_after: Cell<u64>,
+    opened_after: u64,
 }
 
 impl Observer for Denied {
     fn saw(&self, call: Call) {
-        if ALLOWED_BY.get() > self.opened_after.get() {
+        if ALLOWED_BY.get() > self.opened_after {
             return;
         }
         let (call, bytes) = match call {
@@ -97,8 +97,10 @@ fn abort(denial: &Denial) -> ! {
 
 impl Denied {
     fn new() -> Rc<Denied> {
-        let denied = Denied::default();
-        denied.opened_after.set(ALLOWANCES.get());
+        let denied = Denied {
+            opened_after: ALLOWANCES.get(),
+            ..Denied::default()
+        };
         denied
             .aborts
             .set(std::env::var_os("PLIMSOLL_ABORT").is_some_and(|value| value == "1"));

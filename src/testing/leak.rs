@@ -48,7 +48,7 @@ impl Ledger {
         }
     }
 
-    /// Before its end is no longer looked on: a free that is not seen is of nothing that was entered.
+    /// Before its end is no longer looked on: what was entered later would be crossed off by nobody.
     fn close(&self) {
         let _blocks = lock(&self.blocks);
         self.is_closed.store(true, Ordering::Relaxed);
@@ -328,6 +328,13 @@ mod tests {
             old: 8,
             new: 16,
         });
+        // Closed while the stack was walked.
+        let late = Block {
+            bytes: 8,
+            older: 0,
+            trace: Trace::default(),
+        };
+        ledger.enter(&mut lock(&ledger.blocks), 64, late);
         let addresses: Vec<_> = lock(&ledger.blocks).live.keys().copied().collect();
         assert_eq!(addresses, [16]);
     }

@@ -50,7 +50,7 @@ pub struct Finding {
     pub allocation: u64,
     /// Whether all that came after it failed as well.
     pub and_all_after: bool,
-    /// How many bytes it was to get.
+    /// How many bytes it was to get; 0 where the work ended by itself before any allocation was refused.
     pub bytes: usize,
     /// Where it was asked for, as `src/list.rs:12 in list::push`, with the feature `testing`; without it no line is
     /// known, which it says.
@@ -80,13 +80,17 @@ impl fmt::Display for Finding {
         } else {
             "fails"
         };
-        write!(
-            f,
-            "allocation {} {fails}, of {} bytes at {}: ",
-            self.allocation,
-            number(self.bytes as i128),
-            self.site
-        )?;
+        match self.bytes {
+            // None is asked for.
+            0 => f.write_str("nothing failed: ")?,
+            bytes => write!(
+                f,
+                "allocation {} {fails}, of {} bytes at {}: ",
+                self.allocation,
+                number(bytes as i128),
+                self.site
+            )?,
+        }
         match &self.outcome {
             Outcome::Panicked(message) => f.write_str(message),
             Outcome::Aborted(last) => write!(f, "the process ended: {last}"),
@@ -363,12 +367,12 @@ fn parent_sweep(place: &Place, type_name: &str) -> Result<Sweep, String> {
             Outcome::Aborted(ended.last_words)
         };
         finding(run, &refused, outcome);
-        from = run + 1;
         // It ended by itself, and before it did not: there is no end to look for.
         if refused.is_none() {
-            swept.runs = from;
+            swept.runs = run;
             break;
         }
+        from = run + 1;
     }
     report::done(place, swept.runs, swept.findings.is_empty());
     Ok(swept)

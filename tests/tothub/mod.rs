@@ -57,9 +57,18 @@ pub fn filled_with(flags: &[&str]) -> tempfile::TempDir {
     data
 }
 
-/// The service as it runs: told to end, and waited for, when this goes.
+/// Told to end, and waited for, when this goes.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        terminate(&mut self.0);
+    }
+}
+
+/// The service as it runs, and ends when this goes.
 pub struct Service {
-    child: Child,
+    _running: Running,
     /// Where it listens, now and after every restart.
     pub address: SocketAddr,
 }
@@ -68,26 +77,24 @@ impl Service {
     /// Over this folder's database, at a port that is free. What it says after it listens is read and
     /// passed over.
     pub fn start(data: &Path, flags: &[&str]) -> Service {
-        let mut child = Command::new(path())
+        let child = Command::new(path())
             .args(flags)
             .args(["--port", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the service runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut running = Running(child);
+        let mut lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
         let line = lines.next().expect("a line").expect("text");
         std::thread::spawn(move || lines.count());
         let address = line.strip_prefix("tothub listens on http://");
         let address = address.and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{line}"));
-        Service { child, address }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        terminate(&mut self.child);
+        Service {
+            _running: running,
+            address,
+        }
     }
 }
 

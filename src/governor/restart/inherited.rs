@@ -185,6 +185,7 @@ impl Inherited {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn the_kernels_line_is_read() {
@@ -225,7 +226,9 @@ mod tests {
                 taken
             };
             assert_eq!(over(Blocked(0)), 0);
+            let deadline = Instant::now() + Duration::from_secs(20);
             while over(Blocked(u64::MAX)) != 0 {
+                assert!(Instant::now() < deadline, "it is not taken over");
                 std::thread::yield_now();
             }
             // What is blocked only now counts as little as what was only then.

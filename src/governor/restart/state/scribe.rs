@@ -182,9 +182,11 @@ mod tests {
 
     /// However long the machine takes for it.
     fn written_by(scribe: &Scribe) -> Option<io::Result<()>> {
+        let deadline = Instant::now() + 20 * PATIENCE;
         loop {
-            if let Ok(told) = scribe.wait() {
-                return told;
+            match scribe.wait() {
+                Ok(told) => return told,
+                Err(_) => assert!(Instant::now() < deadline, "it is not written"),
             }
         }
     }
