@@ -38,8 +38,8 @@ pub enum Purge {
     Never,
     /// When a pause begins: the job will not need them for a while, and others do.
     WhenPausing,
-    /// After each batch, and when a pause begins. It costs about 0.1 ms for each MiB of a batch, and the page faults of the
-    /// next: for jobs with rare, large batches.
+    /// After each batch, and when a pause begins. It costs about 0.1 ms for each MiB of a batch, and the page
+    /// faults of the next: for jobs with rare, large batches.
     EveryBatch,
 }
 

@@ -7,9 +7,9 @@ const COUNTED: usize = 60;
 
 /// The two-sided p of the Mann-Whitney U test (Mann and Whitney 1947): how likely samples at least this far apart
 /// are when both come from one distribution. Where one side has fewer than eight values, and both have 60 at the
-/// most, by counting all choices of as many of their ranks; else by the normal approximation with ties and continuity corrected (both Lehmann,
-/// "Nonparametrics", 1975, sections 1.2 to 1.4), which holds from some eight a side on. Equal values share the
-/// mean of their ranks.
+/// most, by counting all choices of as many of their ranks; else by the normal approximation with ties and continuity
+/// corrected, which holds from some eight a side on (both Lehmann, "Nonparametrics", 1975, sections 1.2 to 1.4).
+/// Equal values share the mean of their ranks.
 ///
 /// 1 where all values are equal, or a side is empty.
 pub(super) fn mann_whitney(left: &[f64], right: &[f64]) -> f64 {

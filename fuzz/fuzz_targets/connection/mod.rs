@@ -4,8 +4,8 @@ use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use plimsoll::Monitor;
 use plimsoll::http::Admin;
+use plimsoll::{CommandError, Monitor, PolicyError};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -62,6 +62,10 @@ pub fn answer<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
 pub fn answer_of_the_closed<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let monitor = &SURFACE.monitor;
     let before = monitor.policy();
+    // Behind what the open surface was told last, which goes on though its client has gone.
+    while let Err(error) = monitor.set_policy(before) {
+        assert_eq!(error, PolicyError::Command(CommandError::Busy));
+    }
     let answer = talk(&SURFACE.closed, pieces);
     assert_eq!(monitor.policy(), before);
     answer
