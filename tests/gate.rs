@@ -24,7 +24,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tothub::Service;
+use tothub::{Service, wait_until};
 
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
@@ -239,12 +239,4 @@ fn a_restart_that_is_called_off_opens_the_door_again() {
         serde_json::Value::Null,
         "{status}"
     );
-}
-
-fn wait_until(holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "it does not come");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -25,8 +25,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
-use tothub::Service;
+use tothub::{Service, wait_until};
 
 const SIGKILL: i32 = 9;
 
@@ -176,12 +175,4 @@ fn reports_that_pause_hold_up_no_other_request() {
         READERS,
         "reports came to an end: nothing is shown"
     );
-}
-
-fn wait_until(holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "it does not come");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

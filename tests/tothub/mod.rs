@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The example beside the tests. Cargo builds it with all of them, and not with one alone.
 pub fn path() -> PathBuf {
@@ -95,6 +96,15 @@ impl Service {
             _running: running,
             address,
         }
+    }
+}
+
+/// For 20 s at the most.
+pub fn wait_until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
