@@ -1,6 +1,8 @@
 //! How jobs end: at their last item whatever memory does by then, in a panic, or because nobody wants
 //! them any more; and what they say of it.
 
+mod truth;
+
 use futures_util::{StreamExt, stream};
 use plimsoll::batch::{
     Batches, Budget, ForEachWithin, InBatches, Passed, Pause, Progress, StreamInBatches,
@@ -8,16 +10,16 @@ use plimsoll::batch::{
 use plimsoll::{Drill, Level, Monitor, Plimsoll};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use truth::alone;
 
 #[global_allocator]
 static HEAP: Plimsoll = Plimsoll::new();
 
-/// A drill is the whole process's.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().build().unwrap()
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -87,9 +89,7 @@ fn a_job_whose_last_item_is_done_is_not_stopped() {
 fn nor_is_a_stream() {
     let _alone = alone();
     let monitor = watched();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let job = stream::iter(0..10).in_batches(&at_once(&monitor));
         let done = job.run(async |batch| {
@@ -118,10 +118,7 @@ fn a_hold_that_is_interrupted_is_over_with_its_level() {
     let pause = Pause::new(&monitor, Level::Critical).unwrap();
     let mut pause = pause.longest_hold(HOLD).unwrap();
     press(&monitor);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         // On a slow machine it may be over: then there is nothing to forget.
         let _ = tokio::time::timeout(HOLD * 3 / 4, pause.wait_async()).await;
@@ -165,9 +162,7 @@ fn a_batch_of_as_many_items_as_there_are_is_no_buffer_of_that_size() {
     let items = || (0u64..).take_while(|&item| item < 1000);
     let done = items().in_batches(&batches).run(|_| ());
     assert_eq!(done.unwrap().items, 1000);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let job = stream::iter(items()).in_batches(&batches);
     let done = runtime.block_on(job.run(async |_| ()));
     assert_eq!(done.unwrap().items, 1000);
@@ -219,10 +214,7 @@ fn a_job_that_nobody_wants_any_more_has_stopped() {
     // Cancelled while it pauses.
     let (progress, batches) = job(&monitor);
     press(&monitor);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         let run = stream::iter(0..10).in_batches(&batches).run(async |_| ());
         let patience = Duration::from_millis(50);

@@ -143,18 +143,19 @@ async fn export(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn nightly(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let made = Arc::clone(&app);
-    let Ok(_one) = app.reports.try_acquire() else {
-        let why = "as many reports as may be are being made";
-        return Err(Problem::later(why.to_owned()));
-    };
+    // Held where it is made, which goes on though its client has gone.
     let made = tokio::task::spawn_blocking(carry(move || {
-        Report::in_batches(&made.store, &made.batches)
+        let _one = app.reports.try_acquire().ok()?;
+        Some(Report::in_batches(&app.store, &app.batches))
     }));
     match made.await {
-        Ok(Ok((report, _))) => Ok(Json(report).into_response()),
-        Ok(Err(error)) if error.is_for_now() => Err(Problem::later(error.to_string())),
-        Ok(Err(error)) => Err(Problem::internal(error.to_string())),
+        Ok(Some(Ok((report, _)))) => Ok(Json(report).into_response()),
+        Ok(Some(Err(error))) if error.is_for_now() => Err(Problem::later(error.to_string())),
+        Ok(Some(Err(error))) => Err(Problem::internal(error.to_string())),
+        Ok(None) => {
+            let why = "as many reports as may be are being made";
+            Err(Problem::later(why.to_owned()))
+        }
         Err(error) => Err(Problem::internal(error.to_string())),
     }
 }

@@ -234,8 +234,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 /// The version of the database here and its days of attendance; `None` when there is none that can be
 /// read.
 fn version(path: &Path) -> Option<(u32, u32)> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).ok()?;
+    let connection = open(path).ok()?;
     let number = |pragma| {
         connection
             .pragma_query_value(None, pragma, |row| row.get(0))
